@@ -1,0 +1,5 @@
+//! Audio in memory and in files.
+
+mod buffer;
+
+pub use buffer::AudioBuffer;

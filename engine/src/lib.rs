@@ -1,0 +1,22 @@
+//! Tributary's engine: a stereo mixture becomes four stems.
+//!
+//! It knows nothing of plugins or training loops. Audio flows one way:
+//! host block -> input ring -> worker thread ([`Separator`], hop by hop) -> output ring -> host buses.
+//!
+//! * [`audio`]: planar buffers, files, resampling
+//! * [`model`]: networks (candle) and the layers that they share
+//! * [`checkpoint`]: the file that holds a network, and the import of foreign ones
+//! * [`separator`]: a network made into a stream
+//! * [`realtime`]: rings, worker thread, latency budget
+
+pub mod audio;
+pub mod checkpoint;
+mod error;
+pub mod model;
+pub mod realtime;
+pub mod separator;
+mod stem;
+
+pub use error::{Error, Result};
+pub use separator::{Separator, SeparatorSpec};
+pub use stem::{STEMS, Stem};

@@ -1,0 +1,43 @@
+//! A network made into a stream: push one hop of mixture, get one hop of stems.
+
+use crate::audio::AudioBuffer;
+use crate::{Result, STEMS};
+
+/// What a separator takes, gives and costs in time. Frames are at `sample_rate`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SeparatorSpec {
+    /// Hz.
+    pub sample_rate: u32,
+    /// Frames that one `process` call takes and gives.
+    pub hop: usize,
+    /// Stem frame n belongs to mixture frame n - latency, exactly (hop filling not counted).
+    pub latency: usize,
+}
+
+/// Stereo mixture in, four stereo stems out, hop by hop, in [`crate::Stem::ALL`]'s order.
+pub trait Separator: Send {
+    /// Sample rate, hop and latency; constant for the separator's life.
+    fn spec(&self) -> SeparatorSpec;
+
+    /// Exactly one hop in (`[2][hop]`), one hop per stem out (each `[2][hop]`).
+    /// Stem frame n of the stream belongs to mixture frame n - latency; before that it is silence.
+    /// Non-finite input frames count as silence and leave no trace in the state.
+    fn process(&mut self, mixture: &AudioBuffer, stems: &mut [AudioBuffer; STEMS]) -> Result<()>;
+
+    /// Back to the state after construction, without allocation.
+    fn reset(&mut self);
+}
+
+impl Separator for Box<dyn Separator> {
+    fn spec(&self) -> SeparatorSpec {
+        (**self).spec()
+    }
+
+    fn process(&mut self, mixture: &AudioBuffer, stems: &mut [AudioBuffer; STEMS]) -> Result<()> {
+        (**self).process(mixture, stems)
+    }
+
+    fn reset(&mut self) {
+        (**self).reset();
+    }
+}
