@@ -13,15 +13,26 @@ pub struct Window {
     pub output_start: usize,
 }
 
+/// What a forward pass is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// Inference: no dropout, stored statistics, outputs clamped to full scale.
+    Evaluate,
+    /// Training: dropout (its mask follows from the seed alone), batch statistics, no clamp.
+    Train {
+        /// A new one for each step.
+        seed: u64,
+    },
+}
+
 /// A network that separates a stereo window into the four stems.
 pub trait Network: Send + Sync {
     /// The smallest window whose output has at least `output_frames` frames.
     fn window(&self, output_frames: usize) -> Window;
 
     /// `[batch, 2, window.input]` -> `[batch, STEMS, 2, window.output]`, stems in [`crate::Stem::ALL`]'s order.
-    /// `train` switches dropout and batch statistics on and the final clamp off.
     ///
     /// # Errors
     /// A frame count that is not a window's.
-    fn forward(&self, mixture: &Tensor, train: bool) -> Result<Tensor>;
+    fn forward(&self, mixture: &Tensor, mode: Mode) -> Result<Tensor>;
 }
