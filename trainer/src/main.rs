@@ -1,2 +1,31 @@
-//! stub
-fn main() {}
+//! The `trainer` command: makes songs, trains networks on them, and separates with the result.
+//!
+//! Nothing happens here but choosing a subcommand; each lives in a file or folder of its own, with an `Args`
+//! and a `run`.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+mod exit;
+mod synth;
+
+/// Makes songs, trains separation networks on them, and separates with the result.
+#[derive(Parser)]
+#[command(version, about, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Synth(synth::Args),
+}
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Synth(args) => synth::run(&args),
+    };
+    result.unwrap_or_else(|error| exit::report(&error))
+}
