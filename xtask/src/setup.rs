@@ -1,0 +1,79 @@
+//! Installing what the build needs: a C linker with the C library's headers, rustfmt and clippy.
+//!
+//! X11 and OpenGL are not on the list: the editor opens them at run time.
+
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+use crate::workspace::{run as run_program, succeeds};
+
+/// A thing that must be there, how to see whether it is, and the Debian package that has it.
+struct Need {
+    what: &'static str,
+    present: fn() -> bool,
+    package: &'static str,
+}
+
+const NEEDS: [Need; 2] = [
+    Need { what: "a C compiler and linker (`cc`)", present: has_compiler, package: "gcc" },
+    Need { what: "the C library's headers", present: has_headers, package: "libc6-dev" },
+];
+
+fn has_compiler() -> bool {
+    cfg!(windows) || succeeds("cc", &["--version"])
+}
+
+/// Only Linux systems package them apart from the compiler.
+fn has_headers() -> bool {
+    !cfg!(target_os = "linux") || succeeds("cc", &["-E", "-include", "stdlib.h", "-x", "c", "/dev/null"])
+}
+
+/// Installs what is missing; silent and instant when nothing is.
+///
+/// # Errors
+/// Something is missing and cannot be installed from here.
+pub fn run() -> Result<()> {
+    let missing: Vec<&Need> = NEEDS.iter().filter(|need| !(need.present)()).collect();
+    if !missing.is_empty() {
+        install_packages(&missing)?;
+    }
+    for (component, program) in [("rustfmt", "rustfmt"), ("clippy", "cargo-clippy")] {
+        if !succeeds(program, &["--version"]) {
+            println!("installing {component}");
+            run_program(Command::new("rustup").args(["component", "add", component]), "rustup")
+                .with_context(|| {
+                    format!("{component} is missing; install it with your Rust toolchain and try again")
+                })?;
+        }
+    }
+    Ok(())
+}
+
+fn install_packages(missing: &[&Need]) -> Result<()> {
+    let packages: Vec<&str> = missing.iter().map(|need| need.package).collect();
+    if !Path::new("/etc/debian_version").exists() {
+        let list: String = missing.iter().map(|need| format!("\n  {}", need.what)).collect();
+        bail!("this machine lacks, and only Debian and Ubuntu are installed to by this command:{list}");
+    }
+    println!("installing {}", packages.join(" "));
+    let is_root =
+        Command::new("id").arg("-u").output().is_ok_and(|output| output.stdout.trim_ascii() == b"0");
+    let apt_get = |arguments: &[&str]| {
+        let mut command = Command::new(if is_root { "apt-get" } else { "sudo" });
+        if !is_root {
+            command.args(["--", "apt-get"]);
+        }
+        command.args(arguments).env("DEBIAN_FRONTEND", "noninteractive");
+        run_program(&mut command, "apt-get")
+    };
+    apt_get(&["update", "--quiet"])?;
+    apt_get(&[&["install", "--yes", "--no-install-recommends"], packages.as_slice()].concat())?;
+    for need in missing {
+        if !(need.present)() {
+            bail!("{} is still missing after installing {}", need.what, need.package);
+        }
+    }
+    Ok(())
+}
