@@ -1,6 +1,19 @@
 //! Networks: the mathematical functions that separators run.
 
+mod architecture;
+pub mod layers;
+pub mod params;
+mod unet;
+mod wave_unet;
+mod wave_unet_dpt;
+
 use candle_core::{Result, Tensor};
+
+pub use architecture::Architecture;
+pub use params::{Parameter, Params};
+pub use unet::{ConvKind, Growth, Resampling};
+pub use wave_unet::WaveUnetConfig;
+pub use wave_unet_dpt::WaveUnetDptConfig;
 
 /// The window that a network works on, in frames at its own rate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,5 +1,9 @@
 //! A network made into a stream: push one hop of mixture, get one hop of stems.
 
+mod plan;
+
+pub use plan::ChunkPlan;
+
 use crate::audio::AudioBuffer;
 use crate::{Result, STEMS};
 

@@ -1,0 +1,40 @@
+//! Which network a checkpoint or a recipe names, with every hyper-parameter.
+
+use std::sync::Arc;
+
+use candle_core::Result;
+use serde::{Deserialize, Serialize};
+
+use super::params::Params;
+use super::{Network, WaveUnetConfig, WaveUnetDptConfig};
+
+/// A network's kind and sizes; in JSON and TOML an object tagged by `name`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "name", rename_all = "snake_case")]
+pub enum Architecture {
+    /// Wave-U-Net as Wave-U-Net-Pytorch has it.
+    WaveUnet(WaveUnetConfig),
+    /// The seed: Wave-U-Net with DPTNet's improved transformer in the bottleneck.
+    WaveUnetDpt(WaveUnetDptConfig),
+}
+
+impl Architecture {
+    /// Makes the network from fresh or loaded parameters.
+    ///
+    /// # Errors
+    /// Sizes that make no network; parameters that are missing or have another shape.
+    pub fn build(&self, params: &Params) -> Result<Arc<dyn Network>> {
+        Ok(match self {
+            Self::WaveUnet(config) => Arc::new(config.build(params)?),
+            Self::WaveUnetDpt(config) => Arc::new(config.build(params)?),
+        })
+    }
+
+    /// The name in files.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::WaveUnet(_) => "wave_unet",
+            Self::WaveUnetDpt(_) => "wave_unet_dpt",
+        }
+    }
+}

@@ -1,0 +1,30 @@
+//! Layers that the networks share.
+//!
+//! Everything is channels-last, `[batch, frames, channels]`: a convolution is then one matrix product over
+//! overlapping rows, without an im2col copy. The heavy layers are candle custom operations with a backward pass
+//! of their own, because candle's one-dimensional convolutions, fused norms and unrolled recurrences are
+//! either wrong or slow in training; every gradient is checked against finite differences in this crate's tests.
+
+mod activation;
+mod attention;
+mod conv;
+mod cpu;
+mod dropout;
+mod linear;
+mod lstm;
+mod norm;
+mod resample;
+mod transformer;
+
+pub use activation::{glu, leaky_relu};
+pub use attention::SelfAttention;
+pub use conv::{Conv, TransposedConv};
+pub use dropout::Dropout;
+pub use linear::Linear;
+pub use lstm::BiLstm;
+pub use norm::{BatchNorm, GroupNorm, LayerNorm};
+pub use resample::{Resample, ResampleDirection};
+pub use transformer::{ImprovedTransformer, ImprovedTransformerConfig, Recurrence};
+
+#[cfg(test)]
+mod gradient_checks;

@@ -1,0 +1,198 @@
+//! Resampling by a whole factor with one windowed-sinc filter per channel.
+
+use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor};
+use rayon::prelude::*;
+
+use super::cpu::{slice, with_slice};
+use crate::model::params::Scope;
+
+/// Which way to resample.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ResampleDirection {
+    /// `stride * n + 1` frames -> n + 1.
+    Down,
+    /// n + 1 frames -> `stride * n + 1`.
+    Up,
+}
+
+/// Depthwise windowed-sinc resampler, reflecting at the edges: `[batch, frames, channels]`, frames as
+/// [`ResampleDirection`] says.
+#[derive(Debug)]
+pub struct Resample {
+    filter: Tensor,
+    op: ResampleOp,
+}
+
+impl Resample {
+    /// Takes `filter` `[channels, 1, taps]`; a fresh one is the sinc. `taps` must be odd.
+    pub fn new(
+        scope: &Scope<'_>,
+        channels: usize,
+        taps: usize,
+        stride: usize,
+        direction: ResampleDirection,
+        trained: bool,
+    ) -> Result<Self> {
+        let shape = [channels, 1, taps];
+        let sinc = || windowed_sinc(taps, 0.5 / stride as f64).repeat(channels);
+        let filter = match trained {
+            true => scope.get_from("filter", &shape, sinc)?,
+            false => scope.get_fixed("filter", &shape, sinc)?.0,
+        };
+        Ok(Self { filter, op: ResampleOp { stride, direction } })
+    }
+
+    /// Errors: too few frames to reflect, or a count that the stride does not fit.
+    pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        let (_, frames, _) = x.dims3()?;
+        let (half, stride) = (self.filter.dim(2)? / 2, self.op.stride);
+        let fits = self.op.direction == ResampleDirection::Up || frames % stride == 1 % stride;
+        if frames <= half || !fits {
+            candle_core::bail!("{frames} frames cannot be resampled by {stride} with {} taps", 2 * half + 1);
+        }
+        x.contiguous()?.apply_op2(&self.filter, self.op)
+    }
+}
+
+/// The original's filter, including its constant third term: it is cos(4 pi M), not cos(4 pi i / M).
+/// Only the start of training depends on it.
+fn windowed_sinc(taps: usize, cutoff: f64) -> Vec<f32> {
+    use std::f64::consts::PI;
+    let m = (taps - 1) as f64;
+    let tap = |i: usize| {
+        let x = i as f64 - m / 2.0;
+        let sinc = if x == 0.0 { 2.0 * PI * cutoff } else { (2.0 * PI * cutoff * x).sin() / x };
+        sinc * (0.42 - 0.5 * (2.0 * PI * i as f64 / m).cos() + 0.08 * (4.0 * PI * m).cos())
+    };
+    let sum: f64 = (0..taps).map(tap).sum();
+    (0..taps).map(|i| (tap(i) / sum) as f32).collect()
+}
+
+#[derive(Debug, Clone, Copy)]
+struct ResampleOp {
+    stride: usize,
+    direction: ResampleDirection,
+}
+
+impl ResampleOp {
+    fn output_frames(&self, frames: usize) -> usize {
+        match self.direction {
+            ResampleDirection::Down => (frames - 1) / self.stride + 1,
+            ResampleDirection::Up => (frames - 1) * self.stride + 1,
+        }
+    }
+
+    /// Calls `f(output frame, input frame, tap)` for every product of the filter, in a fixed order.
+    fn each_tap(&self, frames: usize, taps: usize, mut f: impl FnMut(usize, usize, usize)) {
+        let half = (taps / 2) as isize;
+        let last = frames as isize - 1;
+        // Reflection without repeating the edge; the caller made sure that one reflection is enough.
+        let reflect = |t: isize| if t < 0 { -t } else if t > last { 2 * last - t } else { t } as usize;
+        let stride = self.stride as isize;
+        for out in 0..self.output_frames(frames) as isize {
+            match self.direction {
+                ResampleDirection::Down => {
+                    for k in 0..taps as isize {
+                        f(out as usize, reflect(out * stride + k - half), k as usize);
+                    }
+                }
+                ResampleDirection::Up => {
+                    // The zero-stuffed signal has input i at i * stride; tap k meets it at out + half - i * stride.
+                    let first =
+                        (out - half).div_euclid(stride) + isize::from((out - half).rem_euclid(stride) != 0);
+                    for i in first..=(out + half).div_euclid(stride) {
+                        f(out as usize, reflect(i), (out + half - i * stride) as usize);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// `[channels, taps]` -> `[taps, channels]`, or back when the numbers are swapped.
+fn transpose(x: &[f32], rows: usize, columns: usize) -> Vec<f32> {
+    (0..rows * columns).map(|i| x[(i % rows) * columns + i / rows]).collect()
+}
+
+impl CustomOp2 for ResampleOp {
+    fn name(&self) -> &'static str {
+        "resample"
+    }
+
+    fn cpu_fwd(
+        &self,
+        s1: &CpuStorage,
+        l1: &Layout,
+        s2: &CpuStorage,
+        l2: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        let (x, filter) = (slice(s1, l1)?, slice(s2, l2)?);
+        let (batch, frames, channels) = l1.shape().dims3()?;
+        let taps = filter.len() / channels;
+        let filter = transpose(filter, channels, taps);
+        let output_frames = self.output_frames(frames);
+        let mut out = vec![0.0f32; batch * output_frames * channels];
+        let item = |(x, out): (&[f32], &mut [f32])| {
+            self.each_tap(frames, taps, |o, i, k| {
+                let row = &mut out[o * channels..][..channels];
+                let inputs = x[i * channels..][..channels].iter().zip(&filter[k * channels..][..channels]);
+                row.iter_mut().zip(inputs).for_each(|(y, (x, f))| *y += x * f);
+            });
+        };
+        if batch == 1 {
+            item((x, &mut out));
+        } else {
+            x.par_chunks(frames * channels).zip(out.par_chunks_mut(output_frames * channels)).for_each(item);
+        }
+        Ok((CpuStorage::F32(out), (batch, output_frames, channels).into()))
+    }
+
+    fn bwd(
+        &self,
+        x: &Tensor,
+        filter: &Tensor,
+        _res: &Tensor,
+        grad: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        let (_, frames, channels) = x.dims3()?;
+        let taps = filter.dim(2)?;
+        let output_frames = grad.dim(1)?;
+        let mut grad_x = vec![0.0f32; x.elem_count()];
+        let filter_gradients = with_slice(x, |x| {
+            with_slice(filter, |filter| {
+                with_slice(grad, |grad| {
+                    let filter = transpose(filter, channels, taps);
+                    let items = x
+                        .par_chunks(frames * channels)
+                        .zip(grad.par_chunks(output_frames * channels))
+                        .zip(grad_x.par_chunks_mut(frames * channels));
+                    items
+                        .map(|((x, grad), grad_x)| {
+                            let mut grad_filter = vec![0.0f32; taps * channels];
+                            self.each_tap(frames, taps, |o, i, k| {
+                                let grad = &grad[o * channels..][..channels];
+                                let x = &x[i * channels..][..channels];
+                                let grad_x = &mut grad_x[i * channels..][..channels];
+                                let grad_filter = &mut grad_filter[k * channels..][..channels];
+                                let filter = &filter[k * channels..][..channels];
+                                for c in 0..channels {
+                                    grad_x[c] += grad[c] * filter[c];
+                                    grad_filter[c] += grad[c] * x[c];
+                                }
+                            });
+                            grad_filter
+                        })
+                        .collect::<Vec<_>>()
+                })
+            })
+        })???;
+        let mut sum = vec![0.0f32; taps * channels];
+        for item in filter_gradients {
+            sum.iter_mut().zip(item).for_each(|(sum, g)| *sum += g);
+        }
+        Ok((
+            Some(Tensor::from_vec(grad_x, x.shape(), x.device())?),
+            Some(Tensor::from_vec(transpose(&sum, taps, channels), filter.shape(), x.device())?),
+        ))
+    }
+}
