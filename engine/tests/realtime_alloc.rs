@@ -1,0 +1,50 @@
+//! The audio thread's calls under an allocator that aborts the process when it is called.
+
+#[path = "streaming/support.rs"]
+mod support;
+
+use assert_no_alloc::{AllocDisabler, assert_no_alloc};
+use engine::realtime::{Stream, StreamConfig};
+use std::sync::atomic::Ordering;
+use support::{Noise, Splitter};
+
+#[global_allocator]
+static ALLOCATOR: AllocDisabler = AllocDisabler;
+
+#[test]
+fn neither_process_nor_reset_touches_the_allocator_in_any_state_of_the_stream() {
+    let (separator, knobs) = Splitter::boxed(48_000, 256, 300);
+    let config = StreamConfig { sample_rate: 48_000, max_block: 512, offline: false };
+    let mut stream = Stream::start(separator, config).expect("starts");
+    let monitor = stream.monitor();
+    let mut noise = Noise::new(1);
+    let input = noise.stereo(512);
+    let mut play = |blocks: usize, max_frames: usize| {
+        for n in 0..blocks {
+            let frames = noise.size(max_frames);
+            assert_no_alloc(|| {
+                stream.process([&input[0][..frames], &input[1][..frames]]);
+                if n % 100 == 99 {
+                    stream.reset();
+                }
+            });
+            std::thread::sleep(std::time::Duration::from_micros(100));
+        }
+    };
+    play(200, 64);
+    assert!(knobs.hops.load(Ordering::SeqCst) > 0, "it ran");
+    // Late, then stalled until the input ring overflows, then back.
+    knobs.hop_micros.store(200_000, Ordering::SeqCst);
+    play(98, 512);
+    assert!(monitor.dropouts.load(Ordering::SeqCst) > 0, "it was late");
+    (0..8).for_each(|_| play(98, 512));
+    knobs.hop_micros.store(0, Ordering::SeqCst);
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    play(300, 0);
+    play(300, 100);
+    knobs.panic.store(true, Ordering::SeqCst);
+    while !monitor.failed.load(Ordering::SeqCst) {
+        play(10, 512);
+    }
+    play(200, 512);
+}
