@@ -19,9 +19,11 @@ mod priority;
 mod stream;
 mod worker;
 
+pub(crate) use denormals::flush_denormals;
 pub use latency::LatencyBudget;
 pub use monitor::Monitor;
-pub use stream::{INPUT_LIMIT, Stream, StreamBlock, StreamConfig};
+pub(crate) use priority::{is_raised, raise};
+pub use stream::{Stream, StreamBlock, StreamConfig};
 
 use crate::STEMS;
 

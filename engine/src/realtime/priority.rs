@@ -3,9 +3,21 @@
 //! Only what an ordinary user may ask for and what cannot freeze a machine: no real-time class, because a model
 //! too large for the machine would then starve everything else. All of it is best effort; a refusal changes nothing.
 
+use std::cell::Cell;
+
+thread_local! {
+    static RAISED: Cell<bool> = const { Cell::new(false) };
+}
+
 /// Raises this thread's priority, where the system lets us.
 pub(crate) fn raise() {
+    RAISED.set(true);
     system::raise();
+}
+
+/// Whether this thread asked for it: threads that work for it shall ask, too.
+pub(crate) fn is_raised() -> bool {
+    RAISED.get()
 }
 
 #[cfg(target_os = "linux")]

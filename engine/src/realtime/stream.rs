@@ -12,11 +12,9 @@ use super::declick::Declick;
 use super::delay::DelayLine;
 use super::worker::Worker;
 use super::{Frame, LatencyBudget, Monitor, StemFrame};
+use crate::audio::sanitise;
 use crate::separator::{HostRate, at_rate};
 use crate::{Error, Result, STEMS, Separator};
-
-/// Input beyond this magnitude (+60 dBFS) is clipped to it, so that no network can overflow.
-pub const INPUT_LIMIT: f32 = 1000.0;
 
 /// How much the input ring can hold for a worker that stands still, seconds.
 const STALL_SECONDS: usize = 2;
@@ -37,7 +35,7 @@ pub struct StreamConfig {
 
 /// One block's worth of output, aligned to each other: all are `latency().total()` frames behind the input.
 pub struct StreamBlock<'a> {
-    /// The delayed input, bit for bit (non-finite samples are silence, others are within [`INPUT_LIMIT`]).
+    /// The delayed input, bit for bit, after [`sanitise`].
     /// `[2][frames]`
     pub dry: [&'a [f32]; 2],
     /// The stems. `[STEMS][2][frames]`. They add up to `dry`, or are fading to silence in a dropout.
@@ -313,10 +311,6 @@ impl Drop for Stream {
             let _ = worker.join();
         }
     }
-}
-
-fn sanitise(sample: f32) -> f32 {
-    if sample.is_finite() { sample.clamp(-INPUT_LIMIT, INPUT_LIMIT) } else { 0.0 }
 }
 
 fn write(stems: &mut [[Vec<f32>; 2]; STEMS], at: usize, frame: &StemFrame) {

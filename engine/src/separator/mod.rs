@@ -1,7 +1,11 @@
 //! A network made into a stream: push one hop of mixture, get one hop of stems.
 
+mod chunked;
+mod consistency;
+pub mod offline;
 mod plan;
 
+pub use chunked::ChunkedSeparator;
 pub use plan::ChunkPlan;
 
 use crate::audio::AudioBuffer;
@@ -64,4 +68,13 @@ pub fn at_rate(separator: Box<dyn Separator>, sample_rate: u32) -> Result<HostRa
         return Ok(HostRate { separator, resampling: 0 });
     }
     Err(crate::Error::Unsupported(format!("{sample_rate} Hz: the model runs at {model_rate} Hz only")))
+}
+
+/// Every separator's first line of defence: the buffers have the shape that `process` promises.
+fn check_hop(hop: usize, mixture: &AudioBuffer, stems: &[AudioBuffer; STEMS]) -> Result<()> {
+    let shape = |buffer: &AudioBuffer| (buffer.channels(), buffer.frames());
+    match std::iter::once(mixture).chain(stems).map(shape).find(|&shape| shape != (2, hop)) {
+        Some(found) => Err(crate::Error::Unsupported(format!("a hop is [2][{hop}], found {found:?}"))),
+        None => Ok(()),
+    }
 }

@@ -1,6 +1,17 @@
 //! How a network's windows are laid over the stream.
+//!
+//! ```text
+//! | context (at least) | segment = hop + crossfade | lookahead |
+//! |<------------------ the network's window ------------------>| newest frame
+//! ```
 
 use serde::{Deserialize, Serialize};
+
+use crate::model::{Network, Window};
+use crate::{Error, Result};
+
+/// No part of a plan may be longer (24 s at 44.1 kHz): plans come from files of strangers.
+const MAX_FRAMES: usize = 1 << 20;
 
 /// The layout of a chunked separator, in frames at the network's rate; kept in the checkpoint.
 ///
@@ -18,4 +29,52 @@ pub struct ChunkPlan {
     pub crossfade: usize,
     /// Input frames to the left of a segment, at least.
     pub context: usize,
+}
+
+impl ChunkPlan {
+    /// Stem frame n belongs to mixture frame n - latency.
+    pub fn latency(&self) -> usize {
+        self.lookahead + self.crossfade
+    }
+
+    /// Frames that one run of the network yields.
+    pub(super) fn segment(&self) -> usize {
+        self.hop + self.crossfade
+    }
+
+    /// The network's window for this plan, and where in its output the segment begins.
+    ///
+    /// # Errors
+    /// A plan that cannot be run with this network; the text says what is wrong.
+    pub(super) fn window(&self, network: &dyn Network) -> Result<(Window, usize)> {
+        let Self { hop, lookahead, crossfade, context } = *self;
+        let refuse = |reason: String| Err(Error::Unsupported(format!("chunk plan {self:?}: {reason}")));
+        if [hop, lookahead, crossfade, context].iter().any(|&n| n > MAX_FRAMES) {
+            return refuse(format!("no part may be longer than {MAX_FRAMES} frames"));
+        }
+        if hop == 0 || crossfade > hop {
+            return refuse("the hop must be at least one frame, and at least the crossfade".into());
+        }
+        let mut output_frames = self.segment();
+        loop {
+            let window = network.window(output_frames);
+            let Some(right) = window.input.checked_sub(window.output_start + window.output) else {
+                return refuse(format!("the network's window {window:?} has more output than input"));
+            };
+            if window.output < output_frames {
+                return refuse(format!("the network has no window for {output_frames} frames"));
+            }
+            if right > lookahead {
+                return refuse(format!("this network needs a lookahead of at least {right} frames"));
+            }
+            // The window ends `lookahead` after the segment, its output `right` before that.
+            let used = self.segment() + lookahead - right;
+            let wanted = self.segment() + lookahead + context;
+            if window.output >= used && window.input >= wanted {
+                return Ok((window, window.output - used));
+            }
+            let more = used.saturating_sub(window.output).max(wanted.saturating_sub(window.input));
+            output_frames = window.output + more;
+        }
+    }
 }

@@ -1,4 +1,6 @@
-//! Tests of the stream's parts against a separator whose every sample is known.
+//! Tests of the stream's parts against separators and networks whose every sample is known.
 
+mod chunked;
+mod networks;
 mod realtime;
 mod support;

@@ -4,7 +4,8 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use engine::STEMS;
-use engine::realtime::{INPUT_LIMIT, Stream, StreamConfig};
+use engine::audio::INPUT_LIMIT;
+use engine::realtime::{Stream, StreamConfig};
 
 use crate::support::{Noise, SHARES, Splitter};
 

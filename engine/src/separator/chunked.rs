@@ -1,0 +1,175 @@
+//! Any network as a separator: windows over the stream, neighbouring segments crossfaded.
+
+use std::sync::Arc;
+
+use candle_core::{Device, Tensor};
+use rayon::{ThreadPool, ThreadPoolBuilder};
+
+use super::consistency::{share_residual_by_energy, share_residual_equally};
+use super::{ChunkPlan, Separator, SeparatorSpec};
+use crate::audio::{AudioBuffer, sanitise};
+use crate::model::{Mode, Network, Window};
+use crate::realtime::{flush_denormals, is_raised, raise};
+use crate::{Error, Result, STEMS};
+
+/// A window in which every sample is below this (-140 dBFS) is silence, and gives silence.
+const SILENCE: f32 = 1e-7;
+
+/// Runs a network on overlapping windows. Before the stream's start there is silence.
+///
+/// The network runs in a thread of its own, alone: candle would otherwise take all cores of the host.
+pub struct ChunkedSeparator {
+    network: Arc<dyn Network>,
+    spec: SeparatorSpec,
+    plan: ChunkPlan,
+    window: Window,
+    /// Where in the network's output the segment begins.
+    offset: usize,
+    /// The newest frames of the mixture, `[2][window.input]`.
+    history: Vec<f32>,
+    /// How many of the newest frames are silent.
+    quiet: usize,
+    /// Frames of mixture since the start.
+    received: usize,
+    /// What the network made of this window, `[STEMS][2][hop + crossfade]`.
+    segment: [AudioBuffer; STEMS],
+    /// The end of the previous segment, `[STEMS][2][crossfade]`.
+    tail: [AudioBuffer; STEMS],
+    /// Weight of the new segment, `[crossfade]`.
+    fade: Vec<f32>,
+    /// Made on the first run, in the thread that runs the separator, so that it can take over its priority.
+    pool: Option<ThreadPool>,
+}
+
+impl ChunkedSeparator {
+    /// `sample_rate` in Hz.
+    ///
+    /// # Errors
+    /// A plan that cannot be run with this network.
+    pub fn new(network: Arc<dyn Network>, sample_rate: u32, plan: ChunkPlan) -> Result<Self> {
+        let (window, offset) = plan.window(network.as_ref())?;
+        let fade = |n| (std::f32::consts::FRAC_PI_2 * (n as f32 + 0.5) / plan.crossfade as f32).sin().powi(2);
+        Ok(Self {
+            network,
+            spec: SeparatorSpec { sample_rate, hop: plan.hop, latency: plan.latency() },
+            plan,
+            window,
+            offset,
+            history: vec![0.0; 2 * window.input],
+            quiet: window.input,
+            received: 0,
+            segment: std::array::from_fn(|_| AudioBuffer::new(2, plan.segment())),
+            tail: std::array::from_fn(|_| AudioBuffer::new(2, plan.crossfade)),
+            fade: (0..plan.crossfade).map(fade).collect(),
+            pool: None,
+        })
+    }
+
+    fn remember(&mut self, mixture: &AudioBuffer) {
+        let (hop, length) = (self.plan.hop, self.window.input);
+        for (kept, new) in self.history.chunks_exact_mut(length).zip(mixture.iter()) {
+            kept.copy_within(hop.., 0);
+            kept[length - hop..].iter_mut().zip(new).for_each(|(kept, &new)| *kept = sanitise(new));
+        }
+        let newest = |c: usize| &self.history[(c + 1) * length - hop..(c + 1) * length];
+        let loud = newest(0).iter().zip(newest(1)).rposition(|(l, r)| l.abs().max(r.abs()) >= SILENCE);
+        self.quiet = match loud {
+            Some(last) => hop - 1 - last,
+            None => (self.quiet + hop).min(length),
+        };
+        self.received += hop;
+    }
+
+    /// Fills `segment` from the network. Stems add up to the mixture.
+    fn run_network(&mut self) -> Result<()> {
+        let pool = match &self.pool {
+            Some(pool) => pool,
+            None => self.pool.insert(single_thread()?),
+        };
+        let Window { input, output, .. } = self.window;
+        let (network, history) = (&self.network, &self.history);
+        let separated = pool.install(|| {
+            let mixture = Tensor::from_slice(history, (1, 2, input), &Device::Cpu)?;
+            let stems = network.forward(&mixture, Mode::Evaluate)?;
+            if stems.dims() != [1, STEMS, 2, output] {
+                candle_core::bail!("expected [1, {STEMS}, 2, {output}], found {:?}", stems.shape());
+            }
+            stems.flatten_all()?.to_vec1::<f32>()
+        })?;
+
+        let segment_frames = self.plan.segment();
+        let channels = self.segment.iter_mut().flat_map(AudioBuffer::iter_mut);
+        for (channel, separated) in channels.zip(separated.chunks_exact(output)) {
+            channel.copy_from_slice(&separated[self.offset..self.offset + segment_frames]);
+        }
+        let finite = self.segment.iter().flat_map(AudioBuffer::iter).flatten().all(|x| x.is_finite());
+        let end = input - self.plan.lookahead;
+        let mixture = [0, 1].map(|c| &self.history[c * input..][end - segment_frames..end]);
+        if finite {
+            share_residual_by_energy(mixture, &mut self.segment);
+        } else {
+            self.segment.iter_mut().for_each(AudioBuffer::clear);
+            share_residual_equally(mixture, &mut self.segment);
+        }
+        // What a network makes of the nothing before the stream is not part of it.
+        let before_start = (segment_frames + self.plan.lookahead).saturating_sub(self.received);
+        for channel in self.segment.iter_mut().flat_map(AudioBuffer::iter_mut) {
+            channel[..before_start.min(segment_frames)].fill(0.0);
+        }
+        Ok(())
+    }
+
+    /// The segment, crossfaded with the previous one's tail, goes out; its own tail is kept.
+    fn crossfade(&mut self, stems: &mut [AudioBuffer; STEMS]) {
+        let hop = self.plan.hop;
+        let channels = self.segment.iter().flat_map(AudioBuffer::iter);
+        let tails = self.tail.iter_mut().flat_map(AudioBuffer::iter_mut);
+        for ((stem, new), tail) in stems.iter_mut().flat_map(AudioBuffer::iter_mut).zip(channels).zip(tails) {
+            stem.copy_from_slice(&new[..hop]);
+            for ((stem, &old), &weight) in stem.iter_mut().zip(&*tail).zip(&self.fade) {
+                *stem = old + weight * (*stem - old);
+            }
+            tail.copy_from_slice(&new[hop..]);
+        }
+    }
+}
+
+impl Separator for ChunkedSeparator {
+    fn spec(&self) -> SeparatorSpec {
+        self.spec
+    }
+
+    fn process(&mut self, mixture: &AudioBuffer, stems: &mut [AudioBuffer; STEMS]) -> Result<()> {
+        super::check_hop(self.plan.hop, mixture, stems)?;
+        self.remember(mixture);
+        if self.quiet == self.window.input {
+            self.segment.iter_mut().for_each(AudioBuffer::clear);
+        } else {
+            self.run_network()?;
+        }
+        self.crossfade(stems);
+        Ok(())
+    }
+
+    fn reset(&mut self) {
+        self.history.fill(0.0);
+        self.quiet = self.window.input;
+        self.received = 0;
+        self.tail.iter_mut().for_each(AudioBuffer::clear);
+    }
+}
+
+fn single_thread() -> Result<ThreadPool> {
+    let raised = is_raised();
+    ThreadPoolBuilder::new()
+        .num_threads(1)
+        .thread_name(|_| "tributary-network".into())
+        .start_handler(move |_| {
+            flush_denormals();
+            if raised {
+                raise();
+            }
+        })
+        .build()
+        .map_err(|e| Error::Unsupported(format!("cannot start the network's thread: {e}")))
+}
