@@ -4,7 +4,10 @@
 mod support;
 
 use assert_no_alloc::{AllocDisabler, assert_no_alloc};
+use engine::audio::AudioBuffer;
 use engine::realtime::{Stream, StreamConfig};
+use engine::separator::ResampledSeparator;
+use engine::{STEMS, Separator};
 use std::sync::atomic::Ordering;
 use support::{Noise, Splitter};
 
@@ -47,4 +50,19 @@ fn neither_process_nor_reset_touches_the_allocator_in_any_state_of_the_stream() 
         play(10, 512);
     }
     play(200, 512);
+}
+
+#[test]
+fn a_resampled_separator_does_not_allocate_either() {
+    let (inner, _) = Splitter::boxed(44_100, 1_000, 300);
+    let mut separator = ResampledSeparator::new(inner, 48_000).expect("a common rate");
+    let hop = separator.spec().hop;
+    let mixture = AudioBuffer::from_channels(Noise::new(2).stereo(hop).to_vec()).expect("equal lengths");
+    let mut stems: [AudioBuffer; STEMS] = std::array::from_fn(|_| AudioBuffer::new(2, hop));
+    assert_no_alloc(|| {
+        for _ in 0..100 {
+            separator.process(&mixture, &mut stems).expect("separates");
+        }
+        separator.reset();
+    });
 }

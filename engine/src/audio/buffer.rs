@@ -48,6 +48,16 @@ impl AudioBuffer {
         self.channels.iter_mut().map(Vec::as_mut_slice)
     }
 
+    /// The channels as they are stored, for libraries that want it so.
+    pub(crate) fn as_vecs(&self) -> &[Vec<f32>] {
+        &self.channels
+    }
+
+    /// The channels as they are stored, to be written; their lengths must stay.
+    pub(crate) fn as_vecs_mut(&mut self) -> &mut [Vec<f32>] {
+        &mut self.channels
+    }
+
     /// Silences everything, without allocation.
     pub fn clear(&mut self) {
         self.iter_mut().for_each(|c| c.fill(0.0));

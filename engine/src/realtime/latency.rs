@@ -11,8 +11,8 @@ pub struct LatencyBudget {
     pub separator: u32,
     /// Filling one hop before it can be separated.
     pub hop: u32,
-    /// Time the worker may take: the longer of the largest host block and one hop, because a whole block
-    /// arrives, and is due, at the same instant.
+    /// Time the worker may take: the longer of the largest host block and one of the model's hops, because a
+    /// whole block arrives, and is due, at the same instant.
     pub slack: u32,
 }
 
@@ -20,11 +20,5 @@ impl LatencyBudget {
     /// What the host is told.
     pub fn total(&self) -> u32 {
         self.resampling + self.separator + self.hop + self.slack
-    }
-
-    /// What the rings and the worker's time add to the separator's latency: the first stem frame is played
-    /// (or, before `total`, thrown away) this many frames after the first input frame.
-    pub(super) fn lead(&self) -> u32 {
-        self.hop + self.slack
     }
 }

@@ -47,6 +47,8 @@ pub struct Stream {
     max_block: usize,
     offline: bool,
     latency: LatencyBudget,
+    /// Frame k of the worker's output is due at k + lead.
+    lead: u64,
     monitor: Arc<Monitor>,
     control: Arc<Control>,
     /// Taken only by `drop`.
@@ -89,19 +91,19 @@ impl Stream {
     /// # Errors
     /// The rate cannot be resampled to the model's, or no thread can be started.
     pub fn start(separator: Box<dyn Separator>, config: StreamConfig) -> Result<Self> {
-        let HostRate { separator, resampling } = at_rate(separator, config.sample_rate)?;
+        let HostRate { separator, resampling, hop_filling, step } = at_rate(separator, config.sample_rate)?;
         let spec = separator.spec();
         let too_large = || Error::Unsupported(format!("a latency that no host can handle: {spec:?}"));
         if spec.hop == 0 || spec.sample_rate == 0 {
             return Err(Error::Unsupported(format!("a separator without hop or sample rate: {spec:?}")));
         }
         let max_block = config.max_block.max(1);
-        let slack = max_block.max(spec.hop);
+        let slack = max_block.max(step);
         let frames = |n: usize| u32::try_from(n).ok().filter(|&n| n < 1 << 28).ok_or_else(too_large);
         let latency = LatencyBudget {
             resampling: frames(resampling)?,
-            separator: frames(spec.latency - resampling)?,
-            hop: frames(spec.hop)?,
+            separator: frames(spec.latency - resampling - hop_filling)?,
+            hop: frames(spec.hop + hop_filling)?,
             slack: frames(slack)?,
         };
 
@@ -121,6 +123,7 @@ impl Stream {
         Ok(Self {
             max_block,
             offline: config.offline,
+            lead: (spec.hop + slack) as u64,
             latency,
             monitor,
             control,
@@ -232,8 +235,7 @@ impl Stream {
             self.stems.iter_mut().flatten().for_each(|c| c[..silent].fill(0.0));
         }
 
-        // Frame k of the worker's output is due at k + lead.
-        let first = (self.clock.elapsed + silent as u64).saturating_sub(u64::from(self.latency.lead()));
+        let first = (self.clock.elapsed + silent as u64).saturating_sub(self.lead);
         let wanted = frames - silent;
         if self.offline {
             self.wait(|stream| {

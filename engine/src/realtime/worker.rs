@@ -17,7 +17,7 @@ use crate::{STEMS, Separator};
 const MAX_ERRORS_IN_A_ROW: u32 = 3;
 
 /// The monitor's load follows the measured one with this time constant, seconds.
-const LOAD_SMOOTHING: f32 = 0.3;
+const LOAD_SMOOTHING: f32 = 1.0;
 
 /// Without input for this long, the worker looks for it less often.
 const IDLE_AFTER: Duration = Duration::from_millis(200);

@@ -2,11 +2,15 @@
 
 mod chunked;
 mod consistency;
+mod host_rate;
 pub mod offline;
 mod plan;
+mod resampled;
 
 pub use chunked::ChunkedSeparator;
+pub use host_rate::{HostRate, at_rate};
 pub use plan::ChunkPlan;
+pub use resampled::ResampledSeparator;
 
 use crate::audio::AudioBuffer;
 use crate::{Result, STEMS};
@@ -48,26 +52,6 @@ impl Separator for Box<dyn Separator> {
     fn reset(&mut self) {
         (**self).reset();
     }
-}
-
-/// A separator that runs at the host's rate.
-pub struct HostRate {
-    /// At the host's rate.
-    pub separator: Box<dyn Separator>,
-    /// How much of its latency comes from resampling, host frames; 0 at the model's rate.
-    pub resampling: usize,
-}
-
-/// Presents a separator at the host's rate; at its own rate it stays as it is.
-///
-/// # Errors
-/// The rate cannot be resampled to the separator's.
-pub fn at_rate(separator: Box<dyn Separator>, sample_rate: u32) -> Result<HostRate> {
-    let model_rate = separator.spec().sample_rate;
-    if model_rate == sample_rate {
-        return Ok(HostRate { separator, resampling: 0 });
-    }
-    Err(crate::Error::Unsupported(format!("{sample_rate} Hz: the model runs at {model_rate} Hz only")))
 }
 
 /// Every separator's first line of defence: the buffers have the shape that `process` promises.
