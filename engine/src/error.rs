@@ -35,7 +35,7 @@ pub enum Error {
     #[error("{0}")]
     Unsupported(String),
     /// A tensor operation failed: a defect of ours, or out of memory.
-    #[error("network: {0}")]
+    #[error("network: {}", root_cause(.0))]
     Network(#[from] candle_core::Error),
 }
 
@@ -47,5 +47,15 @@ impl Error {
     pub fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Error {
         let path = path.to_owned();
         move |source| Error::Io { action, path, source }
+    }
+}
+
+/// candle wraps its errors in backtraces; the text alone is for the user.
+pub(crate) fn root_cause(error: &candle_core::Error) -> String {
+    match error {
+        candle_core::Error::WithBacktrace { inner, .. } | candle_core::Error::Context { inner, .. } => {
+            root_cause(inner)
+        }
+        error => error.to_string(),
     }
 }

@@ -8,10 +8,12 @@
 //! * [`checkpoint`]: the file that holds a network, and the import of foreign ones
 //! * [`separator`]: a network made into a stream
 //! * [`realtime`]: rings, worker thread, latency budget
+//! * [`files`]: writing without leaving halves
 
 pub mod audio;
 pub mod checkpoint;
 mod error;
+pub mod files;
 pub mod model;
 pub mod realtime;
 pub mod separator;

@@ -7,7 +7,10 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+mod check;
 mod exit;
+mod import;
+mod inspect;
 mod synth;
 
 /// Makes songs, trains separation networks on them, and separates with the result.
@@ -20,11 +23,17 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    Check(check::Args),
+    Import(import::Args),
+    Inspect(inspect::Args),
     Synth(synth::Args),
 }
 
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
+        Command::Check(args) => check::run(&args),
+        Command::Import(args) => import::run(&args),
+        Command::Inspect(args) => inspect::run(&args),
         Command::Synth(args) => synth::run(&args),
     };
     result.unwrap_or_else(|error| exit::report(&error))

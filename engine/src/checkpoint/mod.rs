@@ -1,29 +1,229 @@
 //! One `.safetensors` file: weights, plus a JSON header that says everything needed to run them.
+//!
+//! Files may come from strangers: nothing in them runs, nothing is allocated that the file does not hold,
+//! and every defect is an error that names the file.
 
+mod foreign;
+mod header;
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
+use std::sync::Arc;
 
-use crate::{Result, Separator};
+use candle_core::{DType, Device, Tensor};
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
-/// A checkpoint in memory, checked.
+pub use foreign::{Foreign, ForeignHints, read_state_dict};
+pub use header::{FORMAT, Header, Metric, Provenance};
+
+use crate::error::root_cause;
+use crate::files::write_atomically;
+use crate::model::{Network, Params};
+use crate::separator::{ChunkPlan, ChunkedSeparator};
+use crate::{Error, Result, Separator, Stem};
+
+/// The header's key in the safetensors metadata.
+const KEY: &str = "tributary";
+
+/// How weights are stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Precision {
+    /// 32-bit floats.
+    F32,
+    /// 16-bit floats, widened on reading.
+    F16,
+}
+
+/// A checkpoint in memory, checked: its network can be built and every weight is finite.
 pub struct Checkpoint {
-    _todo: (),
+    header: Header,
+    tensors: BTreeMap<String, Tensor>,
+    network: Arc<dyn Network>,
 }
 
 impl Checkpoint {
+    /// Puts a header and f32 weights on the CPU together; `name` is for errors.
+    ///
+    /// # Errors
+    /// A header that makes no network or no stream; a tensor that is missing, superfluous, of another shape
+    /// than the architecture says, or not finite.
+    pub fn new(header: Header, tensors: BTreeMap<String, Tensor>, name: &str) -> Result<Self> {
+        let fail = |reason: String| Error::Checkpoint { name: name.to_owned(), reason };
+        check_header(&header).map_err(fail)?;
+        for (tensor_name, tensor) in &tensors {
+            let values = tensor.flatten_all().and_then(|t| t.to_vec1::<f32>());
+            let values = values.map_err(|e| fail(format!("tensor {tensor_name}: {e}")))?;
+            if let Some(index) = values.iter().position(|v| !v.is_finite()) {
+                return Err(fail(format!(
+                    "tensor {tensor_name} holds {} at index {index}; the file is damaged or its training failed",
+                    values[index]
+                )));
+            }
+        }
+        let params = Params::loaded(tensors.clone(), &Device::Cpu);
+        let network = header.architecture.build(&params).map_err(|e| fail(root_cause(&e)))?;
+        ChunkedSeparator::new(network.clone(), header.sample_rate, header.chunk)
+            .map_err(|e| fail(e.to_string()))?;
+        Ok(Self { header, tensors, network })
+    }
+
     /// Reads and checks a file.
     pub fn read(path: &Path) -> Result<Self> {
-        let bytes = std::fs::read(path).map_err(crate::Error::io("read", path))?;
+        let bytes = std::fs::read(path).map_err(Error::io("read", path))?;
         Self::from_bytes(&bytes, &path.display().to_string())
     }
 
     /// Checks bytes, named for errors.
     pub fn from_bytes(bytes: &[u8], name: &str) -> Result<Self> {
-        let _ = (bytes, name);
-        Ok(Self { _todo: () })
+        let fail = |reason: String| Error::Checkpoint { name: name.to_owned(), reason };
+        let broken = |e| fail(format!("is not a whole safetensors file ({e}); fetch or export it again"));
+        let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(broken)?;
+        let views = SafeTensors::deserialize(bytes).map_err(broken)?;
+        let json = metadata.metadata().as_ref().and_then(|m| m.get(KEY)).ok_or_else(|| {
+            fail(format!("has no `{KEY}` header; use `trainer import` for checkpoints of other programs"))
+        })?;
+        // The version is looked at first, because a later format may have other fields.
+        let version: Version =
+            serde_json::from_str(json).map_err(|e| fail(format!("its `{KEY}` header is not valid: {e}")))?;
+        if version.format != FORMAT {
+            return Err(fail(format!(
+                "has format {}, and this version reads format {FORMAT}; update Tributary",
+                version.format
+            )));
+        }
+        let header: Header =
+            serde_json::from_str(json).map_err(|e| fail(format!("its `{KEY}` header is not valid: {e}")))?;
+        let mut tensors = BTreeMap::new();
+        for (tensor_name, view) in views.iter() {
+            let tensor = to_f32(&view).map_err(|reason| fail(format!("tensor {tensor_name}: {reason}")))?;
+            tensors.insert(tensor_name.to_owned(), tensor);
+        }
+        Self::new(header, tensors, name)
     }
 
-    /// The separator that the plugin and the trainer run, on the CPU, single-threaded.
+    /// Writes the file under a temporary name and renames it into place.
+    pub fn write(&self, path: &Path, precision: Precision) -> Result<()> {
+        let fail = |reason: String| Error::Checkpoint { name: path.display().to_string(), reason };
+        let json = serde_json::to_string(&self.header).map_err(|e| fail(e.to_string()))?;
+        let metadata = HashMap::from([(KEY.to_owned(), json)]);
+        let stored = self
+            .tensors
+            .iter()
+            .map(|(name, tensor)| Ok((name.clone(), Stored::new(tensor, precision)?)))
+            .collect::<Result<Vec<_>>>()?;
+        let bytes = safetensors::serialize(stored, Some(metadata)).map_err(|e| fail(e.to_string()))?;
+        write_atomically(path, |w| w.write_all(&bytes))
+    }
+
+    /// What the file says about itself.
+    pub fn header(&self) -> &Header {
+        &self.header
+    }
+
+    /// The weights, f32.
+    pub fn tensors(&self) -> &BTreeMap<String, Tensor> {
+        &self.tensors
+    }
+
+    /// Number of weights.
+    pub fn parameters(&self) -> usize {
+        self.tensors.values().map(Tensor::elem_count).sum()
+    }
+
+    /// The network, on the CPU.
+    pub fn network(&self) -> Arc<dyn Network> {
+        self.network.clone()
+    }
+
+    /// The separator that the plugin and the trainer run: on the CPU, on one thread.
     pub fn separator(&self) -> Result<Box<dyn Separator>> {
-        Err(crate::Error::Unsupported("not yet".into()))
+        self.separator_with(self.header.chunk)
+    }
+
+    /// The same with windows laid otherwise.
+    pub fn separator_with(&self, chunk: ChunkPlan) -> Result<Box<dyn Separator>> {
+        Ok(Box::new(ChunkedSeparator::new(self.network.clone(), self.header.sample_rate, chunk)?))
+    }
+}
+
+/// The part of the header that every format has.
+#[derive(serde::Deserialize)]
+struct Version {
+    format: u32,
+}
+
+/// Windows and steps longer than this come from broken or hostile files.
+const MAX_SECONDS: usize = 60;
+
+fn check_header(header: &Header) -> Result<(), String> {
+    let Header { sample_rate, channels, stems, consistency, chunk, .. } = header;
+    if !(8_000..=192_000).contains(sample_rate) {
+        return Err(format!("sample_rate must lie in 8000..=192000 Hz, not {sample_rate}"));
+    }
+    if *channels != 2 {
+        return Err(format!("channels must be 2, not {channels}"));
+    }
+    if stems != &Stem::ALL {
+        return Err(format!("stems must be drums, bass, other, vocals in this order, not {stems:?}"));
+    }
+    if !consistency {
+        return Err("consistency must be true: every separator makes the stems add up to the mixture".into());
+    }
+    let limit = MAX_SECONDS * *sample_rate as usize;
+    if [chunk.hop, chunk.lookahead, chunk.crossfade, chunk.context].iter().any(|frames| *frames > limit) {
+        return Err(format!("a chunk plan may not be longer than {MAX_SECONDS} s: {chunk:?}"));
+    }
+    Ok(())
+}
+
+/// One tensor of a safetensors file as f32.
+fn to_f32(view: &TensorView<'_>) -> Result<Tensor, String> {
+    let bytes = view.data();
+    let values: Vec<f32> = match view.dtype() {
+        Dtype::F32 => bytes.as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect(),
+        Dtype::F16 => {
+            bytes.as_chunks::<2>().0.iter().map(|b| half::f16::from_le_bytes(*b).to_f32()).collect()
+        }
+        other => return Err(format!("has type {other:?}; F32 and F16 are known")),
+    };
+    Tensor::from_vec(values, view.shape(), &Device::Cpu).map_err(|e| root_cause(&e))
+}
+
+/// A tensor's bytes as they stand in the file.
+struct Stored {
+    dtype: Dtype,
+    shape: Vec<usize>,
+    bytes: Vec<u8>,
+}
+
+impl Stored {
+    fn new(tensor: &Tensor, precision: Precision) -> Result<Self> {
+        let values = tensor.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?;
+        let (dtype, bytes) = match precision {
+            Precision::F32 => (Dtype::F32, values.iter().flat_map(|v| v.to_le_bytes()).collect()),
+            Precision::F16 => {
+                (Dtype::F16, values.iter().flat_map(|v| half::f16::from_f32(*v).to_le_bytes()).collect())
+            }
+        };
+        Ok(Self { dtype, shape: tensor.dims().to_vec(), bytes })
+    }
+}
+
+impl safetensors::View for Stored {
+    fn dtype(&self) -> Dtype {
+        self.dtype
+    }
+
+    fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    fn data(&self) -> Cow<'_, [u8]> {
+        Cow::Borrowed(&self.bytes)
+    }
+
+    fn data_len(&self) -> usize {
+        self.bytes.len()
     }
 }

@@ -22,12 +22,18 @@ impl Architecture {
     /// Makes the network from fresh or loaded parameters.
     ///
     /// # Errors
-    /// Sizes that make no network; parameters that are missing or have another shape.
+    /// Sizes that make no network; parameters that are missing, superfluous or of another shape.
     pub fn build(&self, params: &Params) -> Result<Arc<dyn Network>> {
-        Ok(match self {
+        let network: Arc<dyn Network> = match self {
             Self::WaveUnet(config) => Arc::new(config.build(params)?),
             Self::WaveUnetDpt(config) => Arc::new(config.build(params)?),
-        })
+        };
+        match params.unused() {
+            Some(name) => {
+                candle_core::bail!("tensor {name} does not belong to a {} of these sizes", self.name())
+            }
+            None => Ok(network),
+        }
     }
 
     /// The name in files.

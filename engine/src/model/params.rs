@@ -68,11 +68,11 @@ impl Params {
         }
     }
 
-    /// After construction: names that no layer asked for. Empty for fresh parameters.
-    pub fn unused(&self) -> Vec<String> {
+    /// After construction: a loaded tensor that no layer asked for.
+    pub fn unused(&self) -> Option<String> {
         match &self.source {
-            Source::Fresh(_) => Vec::new(),
-            Source::Loaded(tensors) => lock(tensors).keys().cloned().collect(),
+            Source::Fresh(_) => None,
+            Source::Loaded(tensors) => lock(tensors).keys().next().cloned(),
         }
     }
 }

@@ -84,8 +84,9 @@ pub struct UnetsConfig {
     pub train_filters: bool,
     /// Kind of the convolution layers.
     pub conv: ConvKind,
-    /// The encoder's layers end in a 1x1 convolution and a gated linear unit.
-    pub gated_encoder: bool,
+    /// The seed's layers: the encoder's end in a 1x1 convolution and a gated linear unit, the decoder's are
+    /// transposed convolutions.
+    pub seed_layers: bool,
     /// The lowest level.
     pub bottleneck: Bottleneck,
     /// One network per stem.
@@ -284,7 +285,7 @@ struct EncoderBlock {
 
 impl EncoderBlock {
     fn new(scope: &Scope<'_>, c: &UnetsConfig, [input, shortcut, output]: [usize; 3]) -> Result<Self> {
-        let role = if c.gated_encoder { Role::Gated } else { Role::Plain };
+        let role = if c.seed_layers { Role::Gated } else { Role::Plain };
         let resample = scope.at("resample");
         Ok(Self {
             pre_shortcut: ConvLayer::new(&scope.at("pre_shortcut"), c, role, [input, shortcut], 1)?,
@@ -309,12 +310,12 @@ struct DecoderBlock {
 impl DecoderBlock {
     fn new(scope: &Scope<'_>, c: &UnetsConfig, input: usize, output: usize) -> Result<Self> {
         let resample = scope.at("resample");
-        let role = Role::Transposed;
+        let role = if c.seed_layers { Role::Transposed } else { Role::Plain };
         Ok(Self {
             resample: match c.resampling {
                 Resampling::Fixed => Resampler::sinc(&resample, c, input, ResampleDirection::Up)?,
                 Resampling::Learned => {
-                    Resampler::Learned(ConvLayer::new(&resample, c, role, [input; 2], c.stride)?)
+                    Resampler::Learned(ConvLayer::new(&resample, c, Role::Transposed, [input; 2], c.stride)?)
                 }
             },
             pre_shortcut: ConvLayer::new(&scope.at("pre_shortcut"), c, role, [input, output], 1)?,

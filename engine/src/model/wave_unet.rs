@@ -56,7 +56,7 @@ impl WaveUnetConfig {
             taps: 15,
             train_filters: false,
             conv: self.conv,
-            gated_encoder: false,
+            seed_layers: false,
             bottleneck: Bottleneck::Conv,
             separate: self.separate,
         };

@@ -78,7 +78,7 @@ impl WaveUnetDptConfig {
             taps: 21,
             train_filters: true,
             conv: ConvKind::Gn,
-            gated_encoder: true,
+            seed_layers: true,
             bottleneck: Bottleneck::Transformer(transformer),
             separate: self.separate,
         };
