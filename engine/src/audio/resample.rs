@@ -6,7 +6,8 @@ use rubato::{Fft, FixedSync, Resampler, WindowFunction};
 use super::AudioBuffer;
 use crate::{Error, Result};
 
-/// Shortest filter at the lower of the two rates, frames. Flat within 0.1 dB up to 0.85 of its Nyquist frequency.
+/// Shortest filter at the lower of the two rates, frames. Flat within 0.01 dB up to 0.9 of its
+/// Nyquist frequency.
 const STREAM_FILTER: usize = 256;
 
 /// The same for whole files, where delay costs nothing.

@@ -19,7 +19,7 @@ mod priority;
 mod stream;
 mod worker;
 
-pub(crate) use denormals::flush_denormals;
+pub(crate) use denormals::FlushDenormals;
 pub use latency::LatencyBudget;
 pub use monitor::Monitor;
 pub(crate) use priority::{is_raised, raise};

@@ -25,7 +25,8 @@ mod system {
     use std::ffi::{c_int, c_uint};
 
     const PRIO_PROCESS: c_int = 0;
-    const NICE: c_int = -11;
+    /// Above ordinary programs, below the sound server (-11 by default).
+    const NICE: c_int = -5;
 
     unsafe extern "C" {
         fn setpriority(which: c_int, who: c_uint, nice: c_int) -> c_int;

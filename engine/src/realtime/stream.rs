@@ -113,8 +113,15 @@ impl Stream {
         let monitor = Arc::new(Monitor::default());
         monitor.latency_frames.store(latency.total(), Ordering::Relaxed);
         let control = Arc::new(Control::default());
-        let worker =
-            Worker::new(separator, slack, worker_input, worker_output, control.clone(), monitor.clone());
+        let worker = Worker::new(
+            separator,
+            slack,
+            !config.offline,
+            worker_input,
+            worker_output,
+            control.clone(),
+            monitor.clone(),
+        );
         let worker = thread::Builder::new()
             .name("tributary-worker".into())
             .spawn(move || worker.run())

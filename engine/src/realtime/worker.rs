@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use rtrb::{Consumer, Producer};
 
 use super::control::{Control, Mark};
-use super::{Frame, Monitor, StemFrame, denormals, priority};
+use super::{FlushDenormals, Frame, Monitor, StemFrame, priority};
 use crate::audio::AudioBuffer;
 use crate::{STEMS, Separator};
 
@@ -38,6 +38,8 @@ pub(super) struct Worker {
     /// Pauses between two looks into the ring. The audio thread never wakes us: that would be a system call.
     poll: Duration,
     idle_poll: Duration,
+    /// Enough to run everything that a separator may do only every few hops.
+    warm_up_hops: usize,
     generation: u16,
     /// Frames through either ring since the start.
     consumed: u64,
@@ -47,9 +49,11 @@ pub(super) struct Worker {
 
 impl Worker {
     /// `slack` (frames) bounds how long the worker may sleep through fresh input.
+    /// With `warm_up` the separator is run and reset once before the first input.
     pub fn new(
         separator: Box<dyn Separator>,
         slack: usize,
+        warm_up: bool,
         input: Consumer<Frame>,
         output: Producer<StemFrame>,
         control: Arc<Control>,
@@ -71,6 +75,7 @@ impl Worker {
             hop_seconds: seconds(spec.hop),
             poll: Duration::from_secs_f32(poll),
             idle_poll: Duration::from_secs_f32((seconds(slack) / 4.0).min(10e-3).max(poll)),
+            warm_up_hops: if warm_up { slack.div_ceil(spec.hop) + 1 } else { 0 },
             generation: 0,
             consumed: 0,
             produced: 0,
@@ -80,7 +85,7 @@ impl Worker {
 
     /// The thread's body. Returns when stopped or when the separator has failed for good.
     pub fn run(mut self) {
-        denormals::flush_denormals();
+        let _flush = FlushDenormals::new();
         priority::raise();
         // Whatever is broken after a panic is never touched again: the thread ends.
         let survived = catch_unwind(AssertUnwindSafe(|| self.work()));
@@ -92,6 +97,7 @@ impl Worker {
     }
 
     fn work(&mut self) {
+        self.warm_up();
         let mut last_hop = Instant::now();
         while !self.control.stopped() {
             // Before the request is read: a hop that is whole now was pushed before any request we do not see.
@@ -111,6 +117,21 @@ impl Worker {
                 thread::park_timeout(if idle { self.idle_poll } else { self.poll });
             }
         }
+    }
+
+    /// The first run is slower than others (page faults, caches, threads): it should not be a listener's.
+    fn warm_up(&mut self) {
+        for channel in self.mixture.iter_mut() {
+            channel.iter_mut().step_by(7).for_each(|sample| *sample = 1e-3);
+        }
+        for _ in 0..self.warm_up_hops {
+            if self.control.stopped() {
+                return;
+            }
+            // An error that matters will come again.
+            let _ = self.separator.process(&self.mixture, &mut self.stems);
+        }
+        self.separator.reset();
     }
 
     fn restart(&mut self, request: Mark) {

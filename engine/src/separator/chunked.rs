@@ -9,7 +9,7 @@ use super::consistency::{share_residual_by_energy, share_residual_equally};
 use super::{ChunkPlan, Separator, SeparatorSpec};
 use crate::audio::{AudioBuffer, sanitise};
 use crate::model::{Mode, Network, Window};
-use crate::realtime::{flush_denormals, is_raised, raise};
+use crate::realtime::{FlushDenormals, is_raised, raise};
 use crate::{Error, Result, STEMS};
 
 /// A window in which every sample is below this (-140 dBFS) is silence, and gives silence.
@@ -89,6 +89,7 @@ impl ChunkedSeparator {
         let Window { input, output, .. } = self.window;
         let (network, history) = (&self.network, &self.history);
         let separated = pool.install(|| {
+            let _flush = FlushDenormals::new();
             let mixture = Tensor::from_slice(history, (1, 2, input), &Device::Cpu)?;
             let stems = network.forward(&mixture, Mode::Evaluate)?;
             if stems.dims() != [1, STEMS, 2, output] {
@@ -165,7 +166,6 @@ fn single_thread() -> Result<ThreadPool> {
         .num_threads(1)
         .thread_name(|_| "tributary-network".into())
         .start_handler(move |_| {
-            flush_denormals();
             if raised {
                 raise();
             }

@@ -2,6 +2,7 @@
 
 use super::Separator;
 use crate::audio::{AudioBuffer, sanitise};
+use crate::realtime::FlushDenormals;
 use crate::{Error, Result, STEMS};
 
 /// Separates a stereo file: latency removed, tail flushed, each stem exactly as long as the mixture.
@@ -17,6 +18,7 @@ pub fn separate(
     if mixture.channels() != 2 {
         return Err(Error::Unsupported(format!("a mixture has 2 channels, not {}", mixture.channels())));
     }
+    let _flush = FlushDenormals::new();
     separator.reset();
     let (spec, frames) = (separator.spec(), mixture.frames());
     let mut hop_in = AudioBuffer::new(2, spec.hop);

@@ -93,18 +93,18 @@ fn the_delay_is_exactly_what_is_said_at_every_rate() {
 }
 
 #[test]
-fn the_passband_is_flat_to_18_khz_and_nothing_is_mirrored_into_it() {
+fn the_passband_is_flat_to_20_khz_and_nothing_is_mirrored_into_it() {
     for (from, to) in [(48_000, 44_100), (44_100, 48_000), (96_000, 44_100), (44_100, 96_000)] {
-        for hertz in [20.0, 1_000.0, 10_000.0, 16_000.0, 18_000.0] {
+        for hertz in [20.0, 1_000.0, 10_000.0, 18_000.0, 20_000.0] {
             let (_, _, found) = through(hertz, from, to);
             let gain = decibels(amplitude(&found, hertz, to));
-            assert!(gain.abs() < 0.1, "{from} -> {to} Hz: {gain} dB at {hertz} Hz");
+            assert!(gain.abs() < 0.01, "{from} -> {to} Hz: {gain} dB at {hertz} Hz");
         }
     }
-    for hertz in [23_000.0, 23_900.0] {
+    for hertz in [22_100.0, 23_900.0] {
         let (_, _, found) = through(hertz, 48_000, 44_100);
         let loudest = found.iter().fold(0.0_f32, |loudest, x| loudest.max(x.abs()));
-        assert!(decibels(f64::from(loudest)) < -80.0, "{hertz} Hz comes back at {loudest}");
+        assert!(decibels(f64::from(loudest)) < -120.0, "{hertz} Hz comes back at {loudest}");
     }
 }
 
@@ -204,7 +204,9 @@ fn a_stream_at_another_rate_gives_the_bits_of_offline_separation_and_adds_up() {
         let HostRate { separator: mut offline_separator, step, .. } =
             at_rate(Splitter::boxed(44_100, 2_000, 700).0, rate).expect("a common rate");
         let frames = 12_000;
-        let mixture = stereo(3, frames);
+        let mut mixture = stereo(3, frames);
+        // Where numbers become denormal, every thread must compute alike.
+        mixture.iter_mut().for_each(|c| c[6_000..].iter_mut().for_each(|x| *x *= 1e-37));
         let expected = offline::separate(&mut offline_separator, &mixture, |_, _| {}).expect("separates");
 
         let config = StreamConfig { sample_rate: rate, max_block, offline: true };
