@@ -1,11 +1,12 @@
 //! Writing WAV files: whole, or not at all.
 
-use std::io::{BufWriter, Seek, Write};
+use std::io::{Seek, Write};
 use std::path::Path;
 
 use hound::{SampleFormat, WavSpec, WavWriter};
 
 use super::{AudioBuffer, CHANNELS, RATES};
+use crate::files::write_atomically;
 use crate::{Error, Result};
 
 /// How samples are stored.
@@ -43,24 +44,11 @@ pub fn write_wav(path: &Path, audio: &AudioBuffer, sample_rate: u32, format: For
     if bytes > u64::from(u32::MAX) - 1_024 {
         return refuse(format!("{} frames are too many for a WAV file (4 GiB)", audio.frames()));
     }
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(".tributary-").suffix(".wav");
-    // Temporary files are private by default; this one becomes an ordinary file (less what the umask takes away).
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    let mut file = builder.tempfile_in(folder).map_err(Error::io("write", path))?;
-    encode(file.as_file_mut(), audio, sample_rate, format).map_err(Error::io("write", path))?;
-    file.as_file().sync_all().map_err(Error::io("write", path))?;
-    file.persist(path).map_err(|e| Error::io("write", path)(e.error))?;
-    Ok(())
+    write_atomically(path, |file| encode(file, audio, sample_rate, format))
 }
 
 fn encode(
-    file: impl Write + Seek,
+    mut file: impl Write + Seek,
     audio: &AudioBuffer,
     sample_rate: u32,
     format: Format,
@@ -71,8 +59,7 @@ fn encode(
         bits_per_sample: format.bits(),
         sample_format: if format == Format::Float32 { SampleFormat::Float } else { SampleFormat::Int },
     };
-    let mut buffered = BufWriter::with_capacity(1 << 16, file);
-    let mut wav = WavWriter::new(&mut buffered, spec).map_err(io_error)?;
+    let mut wav = WavWriter::new(&mut file, spec).map_err(io_error)?;
     let scale = (1_u32 << (format.bits() - 1)) as f32;
     for frame in 0..audio.frames() {
         for channel in audio.iter() {
@@ -86,7 +73,7 @@ fn encode(
         }
     }
     wav.finalize().map_err(io_error)?;
-    buffered.flush()
+    file.flush()
 }
 
 fn io_error(error: hound::Error) -> std::io::Error {

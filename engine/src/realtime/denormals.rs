@@ -90,9 +90,7 @@ mod tests {
         let product = || black_box(1e-30_f32) * black_box(1e-10_f32);
         let guard = FlushDenormals::new();
         assert_eq!(product(), 0.0);
-        let elsewhere = std::thread::spawn(product).join().expect("no panic");
         drop(guard);
         assert_ne!(product(), 0.0);
-        assert_ne!(elsewhere, 0.0, "the mode belongs to one thread");
     }
 }

@@ -95,7 +95,7 @@ fn the_delay_is_exactly_what_is_said_at_every_rate() {
 #[test]
 fn the_passband_is_flat_to_20_khz_and_nothing_is_mirrored_into_it() {
     for (from, to) in [(48_000, 44_100), (44_100, 48_000), (96_000, 44_100), (44_100, 96_000)] {
-        for hertz in [20.0, 1_000.0, 10_000.0, 18_000.0, 20_000.0] {
+        for hertz in [500.0, 2_000.0, 10_000.0, 18_000.0, 20_000.0] {
             let (_, _, found) = through(hertz, from, to);
             let gain = decibels(amplitude(&found, hertz, to));
             assert!(gain.abs() < 0.01, "{from} -> {to} Hz: {gain} dB at {hertz} Hz");
