@@ -1,0 +1,129 @@
+//! The bottom line: latency, load, dropouts, rate, and what is wrong.
+
+use egui::{
+    Align, Button, Color32, CornerRadius, Grid, Label, Layout, Rect, RichText, Sense, Ui, UiBuilder,
+    WidgetInfo, WidgetType, vec2,
+};
+use engine::realtime::LatencyBudget;
+
+use super::theme;
+use super::view::Snapshot;
+
+/// From here on the load is near the limit.
+const HIGH_LOAD: f32 = 0.7;
+
+/// Draws the bottom line into `rect`. Returns whether the dropouts are to be forgotten.
+pub fn show(ui: &mut Ui, rect: Rect, snapshot: &Snapshot, dropouts: u64) -> bool {
+    let line = UiBuilder::new().max_rect(rect).layout(Layout::left_to_right(Align::Center));
+    ui.scope_builder(line, |ui| {
+        ui.spacing_mut().item_spacing.x = 6.0;
+        state(ui, snapshot);
+        ui.add_space(14.0);
+        let mut clear = false;
+        if snapshot.sample_rate > 0 && snapshot.error.is_none() {
+            latency(ui, &snapshot.latency, snapshot.sample_rate);
+            ui.add_space(14.0);
+            load(ui, snapshot.load);
+            ui.add_space(14.0);
+            clear = self::dropouts(ui, dropouts, snapshot.missing_frames);
+        }
+        ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+            if snapshot.sample_rate > 0 {
+                value(ui, &format!("{} kHz", f64::from(snapshot.sample_rate) / 1000.0));
+            }
+        });
+        clear
+    })
+    .inner
+}
+
+fn caption(ui: &mut Ui, text: &str) {
+    ui.label(RichText::new(text).color(theme::DIM));
+}
+
+fn value(ui: &mut Ui, text: &str) {
+    ui.label(RichText::new(text).color(theme::TEXT));
+}
+
+/// A dot and a word, or what is wrong.
+fn state(ui: &mut Ui, snapshot: &Snapshot) {
+    let (color, text) = match snapshot {
+        Snapshot { error: Some(error), .. } => (theme::BAD, error.as_str()),
+        Snapshot { failed: true, .. } => (theme::BAD, "The separator has stopped: passing the input"),
+        Snapshot { sample_rate: 0, .. } => (theme::FAINT, "Not active"),
+        Snapshot { offline: true, .. } => (theme::GOOD, "Rendering"),
+        _ => (theme::GOOD, "Live"),
+    };
+    let (rect, _) = ui.allocate_exact_size(vec2(10.0, 10.0), Sense::hover());
+    ui.painter().circle_filled(rect.center(), 4.0, color);
+    let ink = if color == theme::BAD { theme::BAD } else { theme::TEXT };
+    ui.add(Label::new(RichText::new(text).color(ink)).truncate()).on_hover_text(text);
+}
+
+fn milliseconds(frames: u32, sample_rate: u32) -> f64 {
+    1000.0 * f64::from(frames) / f64::from(sample_rate)
+}
+
+/// The whole, and its parts on hover.
+fn latency(ui: &mut Ui, latency: &LatencyBudget, sample_rate: u32) {
+    caption(ui, "Latency");
+    let text = format!("{:.1} ms", milliseconds(latency.total(), sample_rate));
+    let label = Label::new(RichText::new(text).color(theme::TEXT)).sense(Sense::hover());
+    let response = ui.add(label);
+    caption(ui, &format!("{} frames", latency.total()));
+    response.on_hover_ui(|ui| {
+        Grid::new("latency").num_columns(3).spacing(vec2(16.0, 4.0)).show(ui, |ui| {
+            let parts = [
+                ("Resampling", latency.resampling),
+                ("Separator", latency.separator),
+                ("Collecting one hop", latency.hop),
+                ("Time to compute", latency.slack),
+            ];
+            for (name, frames) in parts.into_iter().chain([("Reported to the host", latency.total())]) {
+                caption(ui, name);
+                value(ui, &format!("{frames} frames"));
+                value(ui, &format!("{:.1} ms", milliseconds(frames, sample_rate)));
+                ui.end_row();
+            }
+        });
+    });
+}
+
+/// The worker's share of real time, as a bar and a number.
+fn load(ui: &mut Ui, load: f32) {
+    caption(ui, "Load");
+    let (rect, response) = ui.allocate_exact_size(vec2(64.0, 6.0), Sense::hover());
+    let text = format!("{:.0} %", 100.0 * load);
+    let color = load_color(load);
+    ui.painter().rect_filled(rect, CornerRadius::same(3), theme::WELL);
+    let filled = Rect::from_min_size(rect.min, vec2(rect.width() * load.clamp(0.0, 1.0), rect.height()));
+    ui.painter().rect_filled(filled, CornerRadius::same(3), color);
+    value(ui, &text);
+    response
+        .widget_info(|| WidgetInfo::labeled(WidgetType::ProgressIndicator, true, format!("Load: {text}")));
+    response.on_hover_text("How much of the time the separator is computing. Above 100 % it cannot keep up.");
+}
+
+fn load_color(load: f32) -> Color32 {
+    if load >= 1.0 {
+        theme::BAD
+    } else if load >= HIGH_LOAD {
+        theme::WARN
+    } else {
+        theme::GOOD
+    }
+}
+
+/// How often the worker was late. Returns whether that is to be forgotten.
+fn dropouts(ui: &mut Ui, count: u64, missing_frames: u64) -> bool {
+    caption(ui, "Dropouts");
+    let color = if count == 0 { theme::TEXT } else { theme::BAD };
+    let button = Button::new(RichText::new(count.to_string()).color(color)).frame(false);
+    let response = ui.add(button);
+    response
+        .widget_info(|| WidgetInfo::labeled(WidgetType::Button, true, format!("Dropouts: {count}, clear")));
+    let help = format!(
+        "Times that the separator was late ({missing_frames} frames in all). The input is heard meanwhile. Click to clear."
+    );
+    response.on_hover_text(help).clicked()
+}
