@@ -100,7 +100,7 @@ impl UnetsConfig {
     fn check(&self) -> Result<()> {
         let sizes = [
             ("features", self.features, 1, MAX_CHANNELS),
-            ("levels", self.levels, 1, 16),
+            ("levels", self.levels, 2, 16),
             ("kernel_size", self.kernel, 1, 255),
             ("stride", self.stride, 1, 64),
         ];

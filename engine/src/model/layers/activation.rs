@@ -2,7 +2,7 @@
 
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
 
-use super::cpu::{slice, with_slice};
+use super::cpu::{slice, vectorised, with_slice};
 
 /// Gated linear unit over the last axis: `[.., 2 c]` -> `[.., c]`, first half times sigmoid of the second.
 pub fn glu(x: &Tensor) -> Result<Tensor> {
@@ -34,8 +34,10 @@ fn exp(x: f32) -> f32 {
     const LN2_LOW: f32 = -2.121_944_4e-4;
     let x = x.clamp(-87.0, 88.0);
     // Adding and subtracting 1.5 * 2^23 rounds to the nearest integer without a library call.
+    // Adding 1.5 * 2^23 rounds to the nearest integer, which then stands in the lowest bits.
     const ROUND: f32 = 12_582_912.0;
-    let n = (x * LOG2_E + ROUND) - ROUND;
+    let rounded = x * LOG2_E + ROUND;
+    let n = rounded - ROUND;
     let r = x - n * LN2_HIGH - n * LN2_LOW;
     // Taylor to the 7th power on |r| <= ln(2) / 2: error below 1e-8.
     let p = 1.0 / 5040.0;
@@ -46,7 +48,7 @@ fn exp(x: f32) -> f32 {
     let p = p * r + 0.5;
     let p = p * r + 1.0;
     let p = p * r + 1.0;
-    p * f32::from_bits(((n as i32 + 127) << 23) as u32)
+    p * f32::from_bits((rounded.to_bits() << 23).wrapping_add(127 << 23))
 }
 
 struct Glu;
@@ -65,34 +67,44 @@ impl CustomOp1 for Glu {
         *last /= 2;
         let channels = *last;
         let mut out = vec![0.0; x.len() / 2];
+        glu_rows(x, channels, &mut out);
+        Ok((CpuStorage::F32(out), dims.into()))
+    }
+
+    fn bwd(&self, x: &Tensor, _res: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
+        let channels = grad.dim(candle_core::D::Minus1)?;
+        let mut out = vec![0.0; x.elem_count()];
+        with_slice(x, |x| with_slice(grad, |grad| glu_gradient(x, grad, channels, &mut out)))??;
+        Ok(Some(Tensor::from_vec(out, x.shape(), x.device())?))
+    }
+}
+
+vectorised! {
+    /// `[.., 2 * channels]` -> `[.., channels]`.
+    fn glu_rows(x: &[f32], channels: usize, out: &mut [f32]) {
         for (out, x) in out.chunks_exact_mut(channels).zip(x.chunks_exact(2 * channels)) {
             let (value, gate) = x.split_at(channels);
             for ((out, value), gate) in out.iter_mut().zip(value).zip(gate) {
                 *out = value * sigmoid(*gate);
             }
         }
-        Ok((CpuStorage::F32(out), dims.into()))
     }
+}
 
-    fn bwd(&self, x: &Tensor, _res: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
-        let channels = grad.dim(candle_core::D::Minus1)?;
-        let out = with_slice(x, |x| {
-            with_slice(grad, |grad| {
-                let mut out = vec![0.0; x.len()];
-                let rows = out.chunks_exact_mut(2 * channels).zip(x.chunks_exact(2 * channels));
-                for ((out, x), grad) in rows.zip(grad.chunks_exact(channels)) {
-                    let (out_value, out_gate) = out.split_at_mut(channels);
-                    let (value, gate) = x.split_at(channels);
-                    for c in 0..channels {
-                        let s = sigmoid(gate[c]);
-                        out_value[c] = grad[c] * s;
-                        out_gate[c] = grad[c] * value[c] * s * (1.0 - s);
-                    }
-                }
-                out
-            })
-        })??;
-        Ok(Some(Tensor::from_vec(out, x.shape(), x.device())?))
+vectorised! {
+    /// Gradient of the input, `[.., 2 * channels]`, into `out`.
+    fn glu_gradient(x: &[f32], grad: &[f32], channels: usize, out: &mut [f32]) {
+        let rows = out.chunks_exact_mut(2 * channels).zip(x.chunks_exact(2 * channels));
+        for ((out, x), grad) in rows.zip(grad.chunks_exact(channels)) {
+            let (out_value, out_gate) = out.split_at_mut(channels);
+            let (value, gate) = x.split_at(channels);
+            let outputs = out_value.iter_mut().zip(out_gate);
+            for (((out_value, out_gate), grad), (value, gate)) in outputs.zip(grad).zip(value.iter().zip(gate)) {
+                let s = sigmoid(*gate);
+                *out_value = grad * s;
+                *out_gate = grad * value * s * (1.0 - s);
+            }
+        }
     }
 }
 

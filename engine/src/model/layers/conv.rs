@@ -166,9 +166,8 @@ impl CustomOp3 for ConvOp {
         let batch = l1.dims()[0];
         let packed = tap_major(weight, d);
         let frames = d.output_frames();
-        let mut out = vec![0.0; batch * frames * d.output];
+        let mut out = bias.repeat(batch * frames);
         each_item(x, d.frames * d.input, &mut out, frames * d.output, |x, out| {
-            out.chunks_exact_mut(d.output).for_each(|row| row.copy_from_slice(bias));
             let weight = Matrix { data: &packed, row_stride: d.output, column_stride: 1 };
             let out = MatrixMut { data: out, row_stride: d.output, column_stride: 1 };
             matmul([frames, d.window(), d.output], d.windows(x), weight, out, true);

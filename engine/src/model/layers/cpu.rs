@@ -20,6 +20,31 @@ pub fn with_slice<R>(tensor: &Tensor, f: impl FnOnce(&[f32]) -> R) -> Result<R> 
     }
 }
 
+/// Defines a function that runs with the widest vectors that this processor has. Results are the same bits
+/// either way: nothing is reordered or fused.
+macro_rules! vectorised {
+    ($(#[$meta:meta])* $visibility:vis fn $name:ident($($arg:ident: $type:ty),* $(,)?) $(-> $return:ty)? $body:block) => {
+        $(#[$meta])*
+        $visibility fn $name($($arg: $type),*) $(-> $return)? {
+            #[inline(always)]
+            fn portable($($arg: $type),*) $(-> $return)? $body
+            #[cfg(target_arch = "x86_64")]
+            {
+                #[target_feature(enable = "avx2")]
+                fn avx2($($arg: $type),*) $(-> $return)? {
+                    portable($($arg),*)
+                }
+                if is_x86_feature_detected!("avx2") {
+                    // SAFETY: the processor has just been asked.
+                    return unsafe { avx2($($arg),*) };
+                }
+            }
+            portable($($arg),*)
+        }
+    };
+}
+pub(super) use vectorised;
+
 /// A matrix inside a slice: element (r, c) lies at `r * row_stride + c * column_stride`. Rows may overlap.
 #[derive(Clone, Copy)]
 pub struct Matrix<'a> {

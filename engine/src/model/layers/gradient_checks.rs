@@ -1,1 +1,225 @@
+//! Every layer's gradient against finite differences, at batch 3.
 
+use candle_core::{Device, Result, Tensor, Var};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use super::*;
+use crate::model::{ConvKind, Growth, Mode, Network, Params, Resampling, WaveUnetConfig, WaveUnetDptConfig};
+
+fn random(shape: &[usize], seed: u64) -> Tensor {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let values: Vec<f32> = (0..shape.iter().product()).map(|_| rng.random_range(-1.0..1.0)).collect();
+    Tensor::from_vec(values, shape, &Device::Cpu).unwrap()
+}
+
+/// Sum of the output weighted at random, in f64: a loss whose gradient exercises every output.
+fn loss(output: &Tensor) -> Result<f64> {
+    let weights = random(output.dims(), 99).flatten_all()?.to_vec1::<f32>()?;
+    let output = output.flatten_all()?.to_vec1::<f32>()?;
+    Ok(output.iter().zip(weights).map(|(y, w)| f64::from(*y) * f64::from(w)).sum())
+}
+
+/// Checks the gradients of the input and of every trained parameter along random directions.
+fn check<L>(
+    build: impl Fn(&Params) -> Result<L>,
+    shape: &[usize],
+    forward: impl Fn(&L, &Tensor) -> Result<Tensor>,
+) {
+    check_along(random_direction, build, shape, forward);
+}
+
+fn random_direction(gradient: &Tensor, seed: u64) -> Tensor {
+    random(gradient.dims(), seed)
+}
+
+/// The way up. Deep networks have so many kinks (ReLU) that only short steps measure a slope, and only along
+/// the gradient does a short step stand out of f32's noise. A wrong gradient does not predict its own slope.
+fn steepest_direction(gradient: &Tensor, _: u64) -> Tensor {
+    (gradient * (0.2 / (norm(gradient) + 1e-9))).unwrap()
+}
+
+/// `build` makes the layer, `shape` is the input's. Slopes along directions are compared, not elements: one
+/// number per tensor, which a wrong gradient of any element moves.
+fn check_along<L>(
+    direction: impl Fn(&Tensor, u64) -> Tensor,
+    build: impl Fn(&Params) -> Result<L>,
+    shape: &[usize],
+    forward: impl Fn(&L, &Tensor) -> Result<Tensor>,
+) {
+    let params = Params::fresh(7, &Device::Cpu);
+    let layer = build(&params).unwrap();
+    let input = Var::from_tensor(&random(shape, 1)).unwrap();
+    let mut variables = vec![("input".to_owned(), input.clone())];
+    for (name, parameter) in params.into_variables() {
+        // Away from the symmetric start, where some gradients vanish.
+        let start = parameter.var.as_tensor().clone();
+        let moved = (&start + (random(start.dims(), 3).detach() * 0.2).unwrap()).unwrap();
+        parameter.var.set(&moved).unwrap();
+        if parameter.trained {
+            variables.push((name, parameter.var));
+        }
+    }
+
+    let output = forward(&layer, input.as_tensor()).unwrap();
+    let weighted = (&output * random(output.dims(), 99)).unwrap().sum_all().unwrap();
+    let gradients = weighted.backward().unwrap();
+    for (index, (name, var)) in variables.iter().enumerate() {
+        let gradient = gradients.get(var.as_tensor()).unwrap_or_else(|| panic!("{name} has no gradient"));
+        assert_eq!(gradient.dims(), var.dims(), "{name}");
+        let start = var.as_tensor().copy().unwrap();
+        for attempt in 0..3 {
+            let direction = direction(gradient, 1000 + 10 * index as u64 + attempt);
+            let predicted = loss_along(gradient, &direction);
+            let at = |step: f64| {
+                var.set(&(&start + (&direction * step).unwrap()).unwrap()).unwrap();
+                loss(&forward(&layer, input.as_tensor()).unwrap()).unwrap()
+            };
+            // Richardson's combination of two central differences cancels the third-order term.
+            let h = 2e-3;
+            let (wide, narrow) = ((at(h) - at(-h)) / (2.0 * h), (at(h / 2.0) - at(-h / 2.0)) / h);
+            let measured = (4.0 * narrow - wide) / 3.0;
+            var.set(&start).unwrap();
+            let scale = norm(gradient) + predicted.abs();
+            assert!(
+                (predicted - measured).abs() <= 0.01 * scale + 1e-3,
+                "{name}: gradient says {predicted}, differences say {measured}"
+            );
+        }
+    }
+}
+
+fn loss_along(gradient: &Tensor, direction: &Tensor) -> f64 {
+    let g = gradient.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+    let d = direction.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+    g.iter().zip(d).map(|(g, d)| f64::from(*g) * f64::from(d)).sum()
+}
+
+fn norm(x: &Tensor) -> f64 {
+    let values = x.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+    values.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>().sqrt()
+}
+
+const TRAIN: Mode = Mode::Train { seed: 5 };
+
+#[test]
+fn conv_gradients_are_right_at_stride_1_and_3() {
+    for stride in [1, 3] {
+        check(|p| Conv::new(&p.root(), 3, 4, 5, stride), &[3, 17, 3], |l, x| l.forward(x));
+    }
+}
+
+#[test]
+fn transposed_conv_gradients_are_right_at_stride_1_and_2() {
+    for stride in [1, 2] {
+        check(|p| TransposedConv::new(&p.root(), 3, 4, 5, stride), &[3, 11, 3], |l, x| l.forward(x));
+    }
+}
+
+#[test]
+fn linear_gradients_are_right_for_a_transposed_input_too() {
+    check(|p| Linear::new(&p.root(), 5, 4), &[3, 7, 5], |l, x| l.forward(x));
+    check(|p| Linear::new(&p.root(), 7, 4), &[3, 7, 5], |l, x| l.forward(&x.transpose(1, 2)?));
+}
+
+#[test]
+fn glu_and_leaky_relu_gradients_are_right() {
+    check(|_| Ok(()), &[3, 5, 8], |(), x| glu(x));
+    check(|_| Ok(()), &[3, 5, 8], |(), x| leaky_relu(x));
+}
+
+#[test]
+fn normalisation_gradients_are_right() {
+    check(|p| GroupNorm::new(&p.root(), 16), &[3, 9, 16], |l, x| l.forward_relu(x));
+    check(|p| BatchNorm::new(&p.root(), 6), &[3, 9, 6], |l, x| l.forward(x, TRAIN));
+    check(|p| LayerNorm::new(&p.root(), 8), &[3, 9, 8], |l, x| l.forward(x));
+}
+
+#[test]
+fn resampling_gradients_are_right_both_ways() {
+    use ResampleDirection::{Down, Up};
+    check(|p| Resample::new(&p.root(), 4, 7, 3, Down, true), &[3, 22, 4], |l, x| l.forward(x));
+    check(|p| Resample::new(&p.root(), 4, 7, 3, Up, true), &[3, 8, 4], |l, x| l.forward(x));
+}
+
+#[test]
+fn lstm_gradients_are_right_through_two_layers() {
+    check(|p| BiLstm::new(&p.root(), 4, 5, 2), &[3, 6, 4], |l, x| l.forward(x));
+}
+
+#[test]
+fn attention_gradients_are_right() {
+    check(|p| SelfAttention::new(&p.root(), 8, 2), &[3, 6, 8], |l, x| l.forward(x));
+}
+
+#[test]
+fn dropout_passes_gradients_through_its_mask() {
+    check(|_| Ok(Dropout::new(0.4, 1)), &[3, 6, 8], |l, x| l.forward(x, TRAIN));
+}
+
+#[test]
+fn improved_transformer_gradients_are_right_on_both_axes() {
+    for recurrence in [Recurrence::Frame, Recurrence::Time] {
+        let config = ImprovedTransformerConfig {
+            size: 8,
+            heads: 2,
+            hidden: 6,
+            lstm_layers: 1,
+            recurrence,
+            dropout: 0.1,
+        };
+        check(|p| ImprovedTransformer::new(&p.root(), config), &[3, 6, 8], |l, x| l.forward(x, TRAIN));
+    }
+}
+
+#[test]
+fn network_gradients_are_right_for_every_kind() {
+    for (resampling, conv) in [(Resampling::Fixed, ConvKind::Gn), (Resampling::Learned, ConvKind::Normal)] {
+        let config = WaveUnetConfig {
+            features: 8,
+            growth: Growth::Add,
+            levels: 2,
+            stride: 2,
+            resampling,
+            conv,
+            separate: conv == ConvKind::Normal,
+            ..Default::default()
+        };
+        check_network(|p| config.build(p));
+    }
+    let config =
+        WaveUnetDptConfig { features: 8, growth: Growth::Add, levels: 2, stride: 2, ..Default::default() };
+    check_network(|p| config.build(p));
+}
+
+fn check_network<N: Network>(build: impl Fn(&Params) -> Result<N>) {
+    let frames = build(&Params::fresh(7, &Device::Cpu)).unwrap().window(24).input;
+    check_along(steepest_direction, build, &[3, 2, frames], |n, x| n.forward(x, TRAIN));
+}
+
+#[test]
+fn windows_are_what_the_networks_take_and_give() {
+    for resampling in [Resampling::Fixed, Resampling::Learned] {
+        for levels in [2, 3, 4] {
+            let config = WaveUnetConfig {
+                features: 8,
+                growth: Growth::Add,
+                levels,
+                resampling,
+                separate: false,
+                ..Default::default()
+            };
+            let network = config.build(&Params::fresh(1, &Device::Cpu)).unwrap();
+            for frames in [1, 50, 3000] {
+                let window = network.window(frames);
+                assert!(window.output >= frames && window.input == window.output + 2 * window.output_start);
+                let output = network.forward(&random(&[1, 2, window.input], 1), Mode::Evaluate).unwrap();
+                assert_eq!(output.dims(), [1, 4, 2, window.output]);
+            }
+        }
+    }
+    // The seed's published window.
+    let seed = WaveUnetDptConfig::default().build(&Params::fresh(1, &Device::Cpu)).unwrap();
+    let window = seed.window(132_300);
+    assert_eq!((window.input, window.output, window.output_start), (137_897, 132_441, 2_728));
+}

@@ -3,7 +3,7 @@
 use candle_core::{CpuStorage, CustomOp3, D, Layout, Result, Shape, Tensor, Var};
 use rayon::prelude::*;
 
-use super::cpu::{slice, with_slice};
+use super::cpu::{slice, vectorised, with_slice};
 use crate::model::Mode;
 use crate::model::params::{Init, Scope};
 
@@ -41,33 +41,53 @@ impl GroupNorm {
 
 struct GroupNormRelu;
 
-/// Mean and 1 / standard deviation of each group of one item, `[frames, channels]`.
-fn statistics(x: &[f32], channels: usize) -> Vec<(f32, f32)> {
-    let groups = channels / GROUP;
-    let mut sums = vec![[0.0f64; 2]; groups];
-    // Short runs in f32 keep the loop fast; their sums in f64 keep it exact over long windows.
-    for run in x.chunks(channels * 64) {
-        for (g, total) in sums.iter_mut().enumerate() {
-            let (mut sum, mut squares) = ([0.0f32; GROUP], [0.0f32; GROUP]);
-            for row in run.chunks_exact(channels) {
-                let row = &row[g * GROUP..(g + 1) * GROUP];
-                for c in 0..GROUP {
-                    sum[c] += row[c];
-                    squares[c] += row[c] * row[c];
+vectorised! {
+    /// Mean and 1 / standard deviation of each group of one item, `[frames, channels]`.
+    fn statistics(x: &[f32], channels: usize) -> Vec<(f32, f32)> {
+        let groups = channels / GROUP;
+        let mut sums = vec![[0.0f64; 2]; groups];
+        // Short runs in f32 keep the loop fast; their sums in f64 keep it exact over long windows.
+        for run in x.chunks(channels * 64) {
+            for (g, total) in sums.iter_mut().enumerate() {
+                let (mut sum, mut squares) = ([0.0f32; GROUP], [0.0f32; GROUP]);
+                for row in run.chunks_exact(channels) {
+                    let row = &row[g * GROUP..(g + 1) * GROUP];
+                    for c in 0..GROUP {
+                        sum[c] += row[c];
+                        squares[c] += row[c] * row[c];
+                    }
                 }
+                total[0] += f64::from(sum.iter().sum::<f32>());
+                total[1] += f64::from(squares.iter().sum::<f32>());
             }
-            total[0] += f64::from(sum.iter().sum::<f32>());
-            total[1] += f64::from(squares.iter().sum::<f32>());
+        }
+        let count = (x.len() / groups) as f64;
+        sums.iter()
+            .map(|[sum, squares]| {
+                let mean = sum / count;
+                let variance = (squares / count - mean * mean).max(0.0);
+                (mean as f32, (1.0 / (variance + f64::from(EPSILON)).sqrt()) as f32)
+            })
+            .collect()
+    }
+}
+
+vectorised! {
+    /// One item, `[frames, channels]`, normalised, scaled, shifted and rectified into `out`.
+    fn normalise(x: &[f32], weight: &[f32], bias: &[f32], out: &mut [f32]) {
+        let channels = weight.len();
+        let (scale, shift): (Vec<f32>, Vec<f32>) = statistics(x, channels)
+            .into_iter()
+            .flat_map(|s| [s; GROUP])
+            .zip(weight.iter().zip(bias))
+            .map(|((mean, deviation), (w, b))| (w * deviation, b - mean * w * deviation))
+            .unzip();
+        for (out, x) in out.chunks_exact_mut(channels).zip(x.chunks_exact(channels)) {
+            for ((out, x), (scale, shift)) in out.iter_mut().zip(x).zip(scale.iter().zip(&shift)) {
+                *out = (x * scale + shift).max(0.0);
+            }
         }
     }
-    let count = (x.len() / groups) as f64;
-    sums.iter()
-        .map(|[sum, squares]| {
-            let mean = sum / count;
-            let variance = (squares / count - mean * mean).max(0.0);
-            (mean as f32, (1.0 / (variance + f64::from(EPSILON)).sqrt()) as f32)
-        })
-        .collect()
 }
 
 impl CustomOp3 for GroupNormRelu {
@@ -87,19 +107,7 @@ impl CustomOp3 for GroupNormRelu {
         let (x, weight, bias) = (slice(s1, l1)?, slice(s2, l2)?, slice(s3, l3)?);
         let (_, frames, channels) = l1.shape().dims3()?;
         let mut out = vec![0.0; x.len()];
-        let item = |(x, out): (&[f32], &mut [f32])| {
-            let (scale, shift): (Vec<f32>, Vec<f32>) = statistics(x, channels)
-                .iter()
-                .flat_map(|s| [s; GROUP])
-                .zip(weight.iter().zip(bias))
-                .map(|((mean, deviation), (w, b))| (w * deviation, b - mean * w * deviation))
-                .unzip();
-            for (out, x) in out.chunks_exact_mut(channels).zip(x.chunks_exact(channels)) {
-                for c in 0..channels {
-                    out[c] = (x[c] * scale[c] + shift[c]).max(0.0);
-                }
-            }
-        };
+        let item = |(x, out): (&[f32], &mut [f32])| normalise(x, weight, bias, out);
         let len = frames * channels;
         if x.len() == len {
             item((x, &mut out));
@@ -146,40 +154,42 @@ impl CustomOp3 for GroupNormRelu {
     }
 }
 
-/// Gradients of one item: the input's into `out`, and the weight's and bias's `[channels]`.
-fn item_gradient(
-    x: &[f32],
-    res: &[f32],
-    grad: &[f32],
-    weight: &[f32],
-    out: &mut [f32],
-) -> (Vec<f32>, Vec<f32>) {
-    let channels = weight.len();
-    let stats: Vec<(f32, f32)> = statistics(x, channels).into_iter().flat_map(|s| [s; GROUP]).collect();
-    let (mut grad_weight, mut grad_bias) = (vec![0.0f32; channels], vec![0.0f32; channels]);
-    let rows = || x.chunks_exact(channels).zip(res.chunks_exact(channels)).zip(grad.chunks_exact(channels));
-    for ((x, res), grad) in rows() {
-        for c in 0..channels {
-            let g = if res[c] > 0.0 { grad[c] } else { 0.0 };
-            grad_bias[c] += g;
-            grad_weight[c] += g * (x[c] - stats[c].0) * stats[c].1;
+vectorised! {
+    /// Gradients of one item: the input's into `out`, and the weight's and bias's `[channels]`.
+    fn item_gradient(
+        x: &[f32],
+        res: &[f32],
+        grad: &[f32],
+        weight: &[f32],
+        out: &mut [f32],
+    ) -> (Vec<f32>, Vec<f32>) {
+        let channels = weight.len();
+        let stats: Vec<(f32, f32)> = statistics(x, channels).into_iter().flat_map(|s| [s; GROUP]).collect();
+        let (mut grad_weight, mut grad_bias) = (vec![0.0f32; channels], vec![0.0f32; channels]);
+        let rows = || x.chunks_exact(channels).zip(res.chunks_exact(channels)).zip(grad.chunks_exact(channels));
+        for ((x, res), grad) in rows() {
+            for c in 0..channels {
+                let g = if res[c] > 0.0 { grad[c] } else { 0.0 };
+                grad_bias[c] += g;
+                grad_weight[c] += g * (x[c] - stats[c].0) * stats[c].1;
+            }
         }
-    }
-    // d x = (w g - mean(w g) - x' mean(w g x')) / deviation, means over the group (Wu and He 2018).
-    let count = (x.len() / channels * GROUP) as f32;
-    let mean = |gradients: &[f32]| -> Vec<f32> {
-        let sums = gradients.chunks_exact(GROUP).zip(weight.chunks_exact(GROUP));
-        sums.flat_map(|(g, w)| [g.iter().zip(w).map(|(g, w)| g * w).sum::<f32>() / count; GROUP]).collect()
-    };
-    let (mean_g, mean_gx) = (mean(&grad_bias), mean(&grad_weight));
-    for (((x, res), grad), out) in rows().zip(out.chunks_exact_mut(channels)) {
-        for c in 0..channels {
-            let g = if res[c] > 0.0 { grad[c] } else { 0.0 };
-            let (mean, deviation) = stats[c];
-            out[c] = (weight[c] * g - mean_g[c] - (x[c] - mean) * deviation * mean_gx[c]) * deviation;
+        // d x = (w g - mean(w g) - x' mean(w g x')) / deviation, means over the group (Wu and He 2018).
+        let count = (x.len() / channels * GROUP) as f32;
+        let mean = |gradients: &[f32]| -> Vec<f32> {
+            let sums = gradients.chunks_exact(GROUP).zip(weight.chunks_exact(GROUP));
+            sums.flat_map(|(g, w)| [g.iter().zip(w).map(|(g, w)| g * w).sum::<f32>() / count; GROUP]).collect()
+        };
+        let (mean_g, mean_gx) = (mean(&grad_bias), mean(&grad_weight));
+        for (((x, res), grad), out) in rows().zip(out.chunks_exact_mut(channels)) {
+            for c in 0..channels {
+                let g = if res[c] > 0.0 { grad[c] } else { 0.0 };
+                let (mean, deviation) = stats[c];
+                out[c] = (weight[c] * g - mean_g[c] - (x[c] - mean) * deviation * mean_gx[c]) * deviation;
+            }
         }
+        (grad_weight, grad_bias)
     }
-    (grad_weight, grad_bias)
 }
 
 /// Batch normalisation per channel. `[batch, frames, channels]` -> the same.

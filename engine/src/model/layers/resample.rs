@@ -3,7 +3,7 @@
 use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
 
-use super::cpu::{slice, with_slice};
+use super::cpu::{slice, vectorised, with_slice};
 use crate::model::params::Scope;
 
 /// Which way to resample.
@@ -83,6 +83,7 @@ impl ResampleOp {
     }
 
     /// Calls `f(output frame, input frame, tap)` for every product of the filter, in a fixed order.
+    #[inline(always)]
     fn each_tap(&self, frames: usize, taps: usize, mut f: impl FnMut(usize, usize, usize)) {
         let half = (taps / 2) as isize;
         let last = frames as isize - 1;
@@ -90,22 +91,61 @@ impl ResampleOp {
         let reflect = |t: isize| if t < 0 { -t } else if t > last { 2 * last - t } else { t } as usize;
         let stride = self.stride as isize;
         for out in 0..self.output_frames(frames) as isize {
-            match self.direction {
-                ResampleDirection::Down => {
-                    for k in 0..taps as isize {
-                        f(out as usize, reflect(out * stride + k - half), k as usize);
-                    }
-                }
+            // The first input under the filter, the tap that meets it, and the step from tap to tap.
+            let (first, tap, step) = match self.direction {
+                ResampleDirection::Down => (out * stride - half, 0, 1),
                 ResampleDirection::Up => {
                     // The zero-stuffed signal has input i at i * stride; tap k meets it at out + half - i * stride.
-                    let first =
-                        (out - half).div_euclid(stride) + isize::from((out - half).rem_euclid(stride) != 0);
-                    for i in first..=(out + half).div_euclid(stride) {
-                        f(out as usize, reflect(i), (out + half - i * stride) as usize);
-                    }
+                    let first = -(half - out).div_euclid(stride);
+                    (first, out + half - first * stride, -stride)
                 }
+            };
+            let mut k = tap;
+            let mut i = first;
+            while (0..taps as isize).contains(&k) {
+                f(out as usize, reflect(i), k as usize);
+                k += step;
+                i += 1;
             }
         }
+    }
+}
+
+vectorised! {
+    /// One item through its `[taps, channels]` filter, added to `out`.
+    fn filter_item(op: ResampleOp, frames: usize, filter: &[f32], channels: usize, x: &[f32], out: &mut [f32]) {
+        op.each_tap(frames, filter.len() / channels, |o, i, k| {
+            let row = &mut out[o * channels..][..channels];
+            let inputs = x[i * channels..][..channels].iter().zip(&filter[k * channels..][..channels]);
+            row.iter_mut().zip(inputs).for_each(|(y, (x, f))| *y += x * f);
+        });
+    }
+}
+
+vectorised! {
+    /// Gradients of one item: the input's added to `grad_x`, the filter's `[taps, channels]` returned.
+    fn item_gradient(
+        op: ResampleOp,
+        frames: usize,
+        channels: usize,
+        filter: &[f32],
+        x: &[f32],
+        grad: &[f32],
+        grad_x: &mut [f32],
+    ) -> Vec<f32> {
+        let mut grad_filter = vec![0.0f32; filter.len()];
+        op.each_tap(frames, filter.len() / channels, |o, i, k| {
+            let inputs = x[i * channels..][..channels].iter().zip(&filter[k * channels..][..channels]);
+            let outputs = grad_x[i * channels..][..channels]
+                .iter_mut()
+                .zip(&mut grad_filter[k * channels..][..channels]);
+            let grad = &grad[o * channels..][..channels];
+            for (((grad_x, grad_filter), (x, filter)), grad) in outputs.zip(inputs).zip(grad) {
+                *grad_x += grad * filter;
+                *grad_filter += grad * x;
+            }
+        });
+        grad_filter
     }
 }
 
@@ -132,13 +172,7 @@ impl CustomOp2 for ResampleOp {
         let filter = transpose(filter, channels, taps);
         let output_frames = self.output_frames(frames);
         let mut out = vec![0.0f32; batch * output_frames * channels];
-        let item = |(x, out): (&[f32], &mut [f32])| {
-            self.each_tap(frames, taps, |o, i, k| {
-                let row = &mut out[o * channels..][..channels];
-                let inputs = x[i * channels..][..channels].iter().zip(&filter[k * channels..][..channels]);
-                row.iter_mut().zip(inputs).for_each(|(y, (x, f))| *y += x * f);
-            });
-        };
+        let item = |(x, out): (&[f32], &mut [f32])| filter_item(*self, frames, &filter, channels, x, out);
         if batch == 1 {
             item((x, &mut out));
         } else {
@@ -168,19 +202,7 @@ impl CustomOp2 for ResampleOp {
                         .zip(grad_x.par_chunks_mut(frames * channels));
                     items
                         .map(|((x, grad), grad_x)| {
-                            let mut grad_filter = vec![0.0f32; taps * channels];
-                            self.each_tap(frames, taps, |o, i, k| {
-                                let grad = &grad[o * channels..][..channels];
-                                let x = &x[i * channels..][..channels];
-                                let grad_x = &mut grad_x[i * channels..][..channels];
-                                let grad_filter = &mut grad_filter[k * channels..][..channels];
-                                let filter = &filter[k * channels..][..channels];
-                                for c in 0..channels {
-                                    grad_x[c] += grad[c] * filter[c];
-                                    grad_filter[c] += grad[c] * x[c];
-                                }
-                            });
-                            grad_filter
+                            item_gradient(*self, frames, channels, &filter, x, grad, grad_x)
                         })
                         .collect::<Vec<_>>()
                 })
