@@ -1,6 +1,7 @@
 //! Checkpoints of other programs: the seed's and Wave-U-Net-Pytorch's state dicts.
 
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::path::Path;
 
 use candle_core::pickle::read_all_with_key;
@@ -56,9 +57,11 @@ pub fn read_state_dict(path: &Path) -> Result<BTreeMap<String, Tensor>> {
             .map(|(name, view)| Ok((name.to_owned(), super::to_f32(&view).map_err(fail)?)))
             .collect::<Result<BTreeMap<_, _>>>()?
     } else {
-        std::fs::File::open(path).map_err(Error::io("read", path))?;
+        let bytes = std::fs::read(path).map_err(Error::io("read", path))?;
+        let mut copy = tempfile::NamedTempFile::new().map_err(Error::io("copy", path))?;
+        copy.write_all(&without_zip64_records(bytes)).map_err(Error::io("copy", path))?;
         let keys = [Some("model_state_dict"), Some("state_dict"), Some("state"), None];
-        let read = |key: &Option<&str>| read_all_with_key(path, *key).ok().filter(|t| !t.is_empty());
+        let read = |key: &Option<&str>| read_all_with_key(copy.path(), *key).ok().filter(|t| !t.is_empty());
         let tensors = keys.iter().find_map(read).ok_or_else(|| {
             fail(
                 "is not a PyTorch checkpoint with a state dict, or is cut off; save the state dict again"
@@ -72,6 +75,21 @@ pub fn read_state_dict(path: &Path) -> Result<BTreeMap<String, Tensor>> {
         return Err(fail("holds no tensors".into()));
     }
     Ok(tensors)
+}
+
+/// PyTorch ends its archives with zip64 records even when they are small. The zip reader then looks for the
+/// directory too late by their length, and by chance finds its second entry there. Without them it looks right.
+fn without_zip64_records(mut bytes: Vec<u8>) -> Vec<u8> {
+    const END_LENGTH: usize = 22;
+    const RECORDS_LENGTH: usize = 76;
+    let Some(end) = bytes.len().checked_sub(END_LENGTH) else { return bytes };
+    let field = |at: usize| bytes.get(end + at..end + at + 4).map(|b| [b[0], b[1], b[2], b[3]]);
+    let (Some(signature), Some(size), Some(offset)) = (field(0), field(12), field(16)) else { return bytes };
+    let directory_end = u64::from(u32::from_le_bytes(size)) + u64::from(u32::from_le_bytes(offset));
+    if signature == *b"PK\x05\x06" && directory_end + RECORDS_LENGTH as u64 == end as u64 {
+        bytes.drain(end - RECORDS_LENGTH..end);
+    }
+    bytes
 }
 
 impl Foreign {
