@@ -1,7 +1,6 @@
 //! The editor's window: nice-plug's frame around our drawing.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use nice_plug::editor::dpi::LogicalSize;
 use nice_plug::prelude::*;
@@ -32,8 +31,6 @@ const MIN_SIZE: LogicalSize<f32> = LogicalSize::new(640.0, 400.0);
 const MAX_SIZE: LogicalSize<f32> = LogicalSize::new(4096.0, 2160.0);
 /// Where the size is kept in a project; see [`TributaryParams::editor_state`].
 const STATE_FIELD: &str = "editor";
-/// Meters move this often.
-const FRAME: Duration = Duration::from_millis(33);
 
 /// The editor for the host to open.
 pub fn create(params: Arc<TributaryParams>, status: Arc<Status>) -> Option<Box<dyn Editor>> {
@@ -47,7 +44,9 @@ pub fn create(params: Arc<TributaryParams>, status: Arc<Status>) -> Option<Box<d
             ResizableWindow::new("window")
                 .min_size((MIN_SIZE.width, MIN_SIZE.height))
                 .show(ui, |ui| view::draw(ui, setter, &params, state, &snapshot));
-            ui.ctx().request_repaint_after(FRAME);
+            // At once, not after a while: egui-baseview loses new glyphs when it lays out a frame that
+            // it does not paint.
+            ui.ctx().request_repaint();
         },
     )
 }

@@ -39,10 +39,15 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// A stem's factor in the mix, after mute and solo. Mute wins over solo.
-    pub fn mix_gain(&self, stem: usize) -> f32 {
+    /// Whether mutes and solos leave a stem in the mix. Mute wins over solo.
+    pub fn is_heard(&self, stem: usize) -> bool {
         let soloed_out = self.solo.contains(&true) && !self.solo[stem];
-        if self.mute[stem] || soloed_out { 0.0 } else { self.gain[stem] }
+        !self.mute[stem] && !soloed_out
+    }
+
+    /// A stem's factor in the mix, after mute and solo.
+    pub fn mix_gain(&self, stem: usize) -> f32 {
+        if self.is_heard(stem) { self.gain[stem] } else { 0.0 }
     }
 
     /// The factor with which a stem is added to the delayed input on the main bus.

@@ -1,4 +1,5 @@
-//! Draws the editor into a PNG, without host, window or GPU.
+//! Draws the editor into a PNG, without host, window or GPU. Latency and load are those of the
+//! embedded checkpoint on this machine; the levels are made up.
 //!
 //! `cargo run -p plugin --example editor_picture -- docs/editor.png`
 
@@ -7,10 +8,12 @@ mod raster;
 use std::error::Error;
 use std::fs::File;
 use std::io::BufWriter;
+use std::sync::atomic::Ordering;
 
 use egui::{Context, Rect, pos2, vec2};
 use engine::STEMS;
-use engine::realtime::LatencyBudget;
+use engine::checkpoint::Checkpoint;
+use engine::realtime::{Stream, StreamConfig};
 use nice_plug::prelude::*;
 use plugin::editor::view::{Snapshot, ViewState, draw};
 use plugin::editor::{DEFAULT_SIZE, theme};
@@ -21,6 +24,9 @@ use plugin::params::TributaryParams;
 const SCALE: f32 = 2.0;
 /// The meters need some frames to move to where they are.
 const FRAMES: usize = 12;
+/// Host blocks, frames, and how many of them are played to measure the load.
+const BLOCK: usize = 512;
+const BLOCKS: usize = 600;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let path = std::env::args().nth(1).ok_or("usage: editor_picture FILE.png")?;
@@ -36,6 +42,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         params.other.mute.as_ptr()._internal_set_normalized_value(1.0);
     }
 
+    let mut snapshot = measured()?;
     let ctx = Context::default();
     theme::apply(&ctx);
     let mut state = ViewState::default();
@@ -54,7 +61,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             ..Default::default()
         };
         input.viewports.entry(egui::ViewportId::ROOT).or_default().native_pixels_per_point = Some(SCALE);
-        let snapshot = snapshot(frame);
+        snapshot.peaks = peaks(frame);
         let setter = ParamSetter::new(&NoHost);
         let output = ctx.run_ui(input, |ui| draw(ui, &setter, &params, &mut state, &snapshot));
         raster.textures(&output.textures_delta);
@@ -74,18 +81,36 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
+/// What the footer shows, after some seconds of noise.
+fn measured() -> Result<Snapshot, Box<dyn Error>> {
+    let checkpoint =
+        Checkpoint::from_bytes(include_bytes!("../../../checkpoints/studio.safetensors"), "embedded")?;
+    let config = StreamConfig { sample_rate: 44_100, max_block: BLOCK, offline: true };
+    let mut stream = Stream::start(checkpoint.separator()?, config)?;
+    let mut state = 1u32;
+    let noise: Vec<f32> = (0..BLOCK)
+        .map(|_| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 8) as f32 / (1 << 24) as f32 - 0.5
+        })
+        .collect();
+    for _ in 0..BLOCKS {
+        stream.process([&noise, &noise]);
+    }
+    Ok(Snapshot {
+        sample_rate: config.sample_rate,
+        latency: stream.latency(),
+        load: stream.monitor().load.load(Ordering::Relaxed),
+        ..Snapshot::default()
+    })
+}
+
 /// A song in full swing: louder a moment ago than now.
-fn snapshot(frame: usize) -> Snapshot {
+fn peaks(frame: usize) -> Peaks {
     let level = |db: f32| 10f32.powf((db - if frame < 3 { 0.0 } else { 60.0 }) / 20.0);
     let stems: [[f32; 2]; STEMS] =
         [[level(-1.5), level(-2.8)], [level(-5.0), level(-5.2)], [0.0; 2], [level(-3.2), level(-4.4)]];
-    Snapshot {
-        peaks: Peaks { main: [level(0.5), level(-0.6)], stems },
-        sample_rate: 48_000,
-        latency: LatencyBudget { resampling: 118, separator: 2_048, hop: 1_115, slack: 1_115 },
-        load: 0.31,
-        ..Snapshot::default()
-    }
+    Peaks { main: [level(0.5), level(-0.6)], stems }
 }
 
 /// Stands in for the host. Nobody touches the editor in the picture.

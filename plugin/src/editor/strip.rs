@@ -31,14 +31,14 @@ struct Parts {
 }
 
 /// Draws what all strips have in common.
-fn frame(ui: &Ui, rect: Rect, name: &str, color: Color32) -> Parts {
+fn frame(ui: &Ui, rect: Rect, name: &str, ink: Color32, color: Color32) -> Parts {
     let painter = ui.painter();
     painter.rect_filled(rect, theme::PANEL_CORNER, color);
     let below = rect.with_min_y(rect.top() + TOP_LINE);
     painter.rect_filled(below, CornerRadius { nw: 3, ne: 3, ..theme::PANEL_CORNER }, theme::PANEL);
     painter.rect_stroke(rect, theme::PANEL_CORNER, Stroke::new(1.0, theme::EDGE), StrokeKind::Outside);
     let at = pos2(rect.center().x, rect.top() + 0.5 * NAME_HEIGHT + TOP_LINE);
-    painter.text(at, Align2::CENTER_CENTER, name, theme::font(15.0), theme::TEXT);
+    painter.text(at, Align2::CENTER_CENTER, name, theme::font(15.0), ink);
 
     let inner = rect.shrink(PADDING);
     let lower_row = inner.with_min_y(inner.bottom() - ROW_HEIGHT);
@@ -50,18 +50,24 @@ fn frame(ui: &Ui, rect: Rect, name: &str, color: Color32) -> Parts {
     Parts { middle, upper_row, lower_row }
 }
 
-/// Draws one stem's strip into `rect`.
+/// Draws one stem's strip into `rect`. `heard` says whether mutes and solos leave it in the mix.
 pub fn stem(
     ui: &mut Ui,
     rect: Rect,
     setter: &ParamSetter,
     stem: Stem,
     params: &StemParams,
+    heard: bool,
     levels: &[Ballistics; 2],
 ) {
-    let color = theme::stem(stem);
+    // A stem that is not in the mix is grey.
+    let (ink, color) = if heard {
+        (theme::TEXT, theme::stem(stem))
+    } else {
+        (theme::DIM, theme::blend(theme::stem(stem), theme::PANEL, 0.65))
+    };
     let name = title(stem);
-    let parts = frame(ui, rect, name, color);
+    let parts = frame(ui, rect, name, ink, color);
 
     let width = FADER_WIDTH + FADER_GAP + METER_WIDTH;
     // The figures of the scale are lighter than the meter, so the middle is a little to the left.
@@ -116,7 +122,7 @@ pub fn main(
     params: &TributaryParams,
     levels: &[Ballistics; 2],
 ) {
-    let parts = frame(ui, rect, "Main", theme::TEXT);
+    let parts = frame(ui, rect, "Main", theme::TEXT, theme::DIM);
     let middle = parts.middle.with_max_y(parts.upper_row.bottom()).shrink2(vec2(0.0, 10.0));
     let meter_rect =
         Rect::from_center_size(middle.center() + vec2(8.0, 0.0), vec2(1.4 * METER_WIDTH, middle.height()));

@@ -110,11 +110,13 @@ pub fn draw(
         pos2(area.left(), area.top() + HEADER_HEIGHT + GAP),
         pos2(area.right(), area.bottom() - FOOTER_HEIGHT - GAP),
     );
+    let settings = params.settings();
     let width = (body.width() - STEMS as f32 * GAP) / (STEMS as f32 + MAIN_STRIP);
     let size = vec2(width, body.height());
     for (index, stem) in Stem::ALL.into_iter().enumerate() {
+        let heard = settings.is_heard(index);
         let rect = Rect::from_min_size(body.min + vec2(index as f32 * (width + GAP), 0.0), size);
-        strip::stem(ui, rect, setter, stem, params.stem(stem), &state.stems[index]);
+        strip::stem(ui, rect, setter, stem, params.stem(stem), heard, &state.stems[index]);
     }
     let main = body.with_min_x(body.right() - MAIN_STRIP * width);
     strip::main(ui, main, setter, params, &state.main);
