@@ -34,7 +34,11 @@ impl fmt::Display for Bundles {
 /// Something is missing, the build fails, or the bundles cannot be written.
 pub fn run(workspace: &Workspace, profile: Profile) -> Result<Bundles> {
     setup::run()?;
-    workspace.build(profile, &["plugin"])?;
+    match profile {
+        // With all that tests start from outside, and with the features that tests have.
+        Profile::Dev => workspace.build_all(profile)?,
+        Profile::Release => workspace.build(profile, &["plugin"])?,
+    }
     lay_out(workspace, profile)
 }
 

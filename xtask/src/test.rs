@@ -18,11 +18,7 @@ pub fn run(workspace: &Workspace) -> Result<()> {
         let arguments = ["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"];
         run_program(&mut workspace.cargo(arguments), "cargo clippy")
     })?;
-    // Everything that the tests load or start from outside, once, with the features that the tests have.
-    let bundles = step("build", || {
-        run_program(&mut workspace.cargo(["build", "--workspace"]), "cargo build")?;
-        bundle::lay_out(workspace, Profile::Dev)
-    })?;
+    let bundles = step("build", || bundle::run(workspace, Profile::Dev))?;
     step("test", || {
         let mut command = workspace.cargo(["test", "--workspace"]);
         run_program(command.env("TRIBUTARY_BUNDLES", &bundles.folder), "cargo test")

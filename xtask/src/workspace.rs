@@ -76,14 +76,26 @@ impl Workspace {
         command
     }
 
-    /// Builds packages and everything in them that is not a test, in one go:
-    /// separate builds would give shared dependencies different features and build them twice.
+    /// Builds some packages in one go: separate builds would give shared dependencies different features and
+    /// build them twice.
     ///
     /// # Errors
     /// cargo fails.
     pub fn build(&self, profile: Profile, packages: &[&str]) -> Result<()> {
+        self.build_with(profile, packages.iter().flat_map(|package| ["--package", package]))
+    }
+
+    /// Builds every package.
+    ///
+    /// # Errors
+    /// cargo fails.
+    pub fn build_all(&self, profile: Profile) -> Result<()> {
+        self.build_with(profile, ["--workspace"])
+    }
+
+    fn build_with<'a>(&self, profile: Profile, arguments: impl IntoIterator<Item = &'a str>) -> Result<()> {
         let mut command = self.cargo(["build"]);
-        command.args(packages.iter().flat_map(|package| ["--package", package]));
+        command.args(arguments);
         if profile == Profile::Release {
             command.arg("--release");
         }
