@@ -91,6 +91,8 @@ pub struct UnetsConfig {
     pub bottleneck: Bottleneck,
     /// One network per stem.
     pub separate: bool,
+    /// The mixture is brought to a level of 1 before the network, and the stems back after it.
+    pub normalise: bool,
 }
 
 /// Larger networks than this come from broken or hostile files.
@@ -191,15 +193,29 @@ impl Network for Unets {
         if channels != 2 {
             candle_core::bail!("a mixture has 2 channels, not {channels}");
         }
-        let x = mixture.transpose(1, 2)?.contiguous()?;
+        let level = if self.config.normalise { Some(level(mixture)?) } else { None };
+        let x = match &level {
+            Some(level) => mixture.broadcast_div(level)?,
+            None => mixture.clone(),
+        };
+        let x = x.transpose(1, 2)?.contiguous()?;
         let outputs = self.unets.iter().map(|unet| unet.forward(&x, mode)).collect::<Result<Vec<_>>>()?;
         let output = Tensor::cat(&outputs, 2)?.transpose(1, 2)?.contiguous()?;
+        let output = match &level {
+            Some(level) => output.broadcast_mul(level)?,
+            None => output,
+        };
         let output = output.reshape((batch, STEMS, 2, ()))?;
         match mode {
             Mode::Evaluate => output.clamp(-1f32, 1f32),
             Mode::Train { .. } => Ok(output),
         }
     }
+}
+
+/// Root mean square of each item, `[batch, 1, 1]`; a little above 0, so that silence stays silence.
+fn level(mixture: &Tensor) -> Result<Tensor> {
+    mixture.sqr()?.mean_keepdim((1, 2))?.sqrt()? + 1e-5
 }
 
 #[derive(Debug)]

@@ -59,6 +59,7 @@ impl WaveUnetConfig {
             seed_layers: false,
             bottleneck: Bottleneck::Conv,
             separate: self.separate,
+            normalise: false,
         };
         Unets::new(params, &config)
     }

@@ -35,6 +35,9 @@ pub struct WaveUnetDptConfig {
     pub recurrence: Recurrence,
     /// Probability of the transformer's dropouts.
     pub dropout: f32,
+    /// Brings every window to the same level before the network and the stems back after it. Group normalisation
+    /// forgets how loud its input was; the seed has to guess it.
+    pub normalise: bool,
 }
 
 impl Default for WaveUnetDptConfig {
@@ -52,6 +55,7 @@ impl Default for WaveUnetDptConfig {
             lstm_layers: 1,
             recurrence: Recurrence::Time,
             dropout: 0.2,
+            normalise: false,
         }
     }
 }
@@ -81,6 +85,7 @@ impl WaveUnetDptConfig {
             seed_layers: true,
             bottleneck: Bottleneck::Transformer(transformer),
             separate: self.separate,
+            normalise: self.normalise,
         };
         Unets::new(params, &config)
     }

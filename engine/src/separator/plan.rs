@@ -46,7 +46,7 @@ impl ChunkPlan {
     ///
     /// # Errors
     /// A plan that cannot be run with this network; the text says what is wrong.
-    pub(super) fn window(&self, network: &dyn Network) -> Result<(Window, usize)> {
+    pub fn window(&self, network: &dyn Network) -> Result<(Window, usize)> {
         let Self { hop, lookahead, crossfade, context } = *self;
         let refuse = |reason: String| Err(Error::Unsupported(format!("chunk plan {self:?}: {reason}")));
         if [hop, lookahead, crossfade, context].iter().any(|&n| n > MAX_FRAMES) {
