@@ -24,9 +24,11 @@ pub fn report(error: &anyhow::Error) -> ExitCode {
 }
 
 fn code(error: &anyhow::Error) -> u8 {
-    let wrong_use = error.chain().any(|cause| {
-        cause.is::<WrongUse>() || matches!(cause.downcast_ref(), Some(engine::Error::Unsupported(_)))
-    });
+    // anyhow finds an error that was given as a context by its own means only.
+    let wrong_use = error.is::<WrongUse>()
+        || error.chain().any(|cause| {
+            cause.is::<WrongUse>() || matches!(cause.downcast_ref(), Some(engine::Error::Unsupported(_)))
+        });
     if wrong_use { 2 } else { 1 }
 }
 
@@ -41,6 +43,7 @@ mod tests {
         let unsupported = Err::<(), _>(engine::Error::Unsupported("96 channels".into())).context("song.wav");
         assert_eq!(code(&unsupported.unwrap_err()), 2);
         assert_eq!(code(&anyhow!(WrongUse("two recipes".into()))), 2);
+        assert_eq!(code(&anyhow!("no such key").context(WrongUse("bad recipe".into())).context("train")), 2);
         assert_eq!(code(&anyhow!("disk full")), 1);
     }
 }

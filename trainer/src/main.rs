@@ -8,10 +8,14 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 mod check;
+mod embedded;
 mod exit;
 mod import;
 mod inspect;
+mod rng;
+mod separate;
 mod synth;
+mod train;
 
 /// Makes songs, trains separation networks on them, and separates with the result.
 #[derive(Parser)]
@@ -26,7 +30,9 @@ enum Command {
     Check(check::Args),
     Import(import::Args),
     Inspect(inspect::Args),
+    Separate(separate::Args),
     Synth(synth::Args),
+    Train(train::Args),
 }
 
 fn main() -> ExitCode {
@@ -34,7 +40,9 @@ fn main() -> ExitCode {
         Command::Check(args) => check::run(&args),
         Command::Import(args) => import::run(&args),
         Command::Inspect(args) => inspect::run(&args),
+        Command::Separate(args) => separate::run(&args),
         Command::Synth(args) => synth::run(&args),
+        Command::Train(args) => train::run(&args),
     };
     result.unwrap_or_else(|error| exit::report(&error))
 }

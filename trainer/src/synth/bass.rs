@@ -4,7 +4,7 @@ use super::dsp::{Adsr, Biquad, Noise, Osc, RATE, Svf, frames, gain, hertz, satur
 use super::mix::Track;
 use super::score::Note;
 use super::strings::{Pluck, pluck};
-use crate::synth::rng::Rng;
+use crate::rng::Rng;
 
 enum Instrument {
     /// Electric and upright bass.

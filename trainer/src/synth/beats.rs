@@ -2,7 +2,7 @@
 
 use super::compose::{Section, Time};
 use super::score::{Hit, Piece};
-use crate::synth::rng::Rng;
+use crate::rng::Rng;
 
 /// A groove: a probability for each of the 16 steps of a bar, by piece.
 struct Groove {

@@ -2,7 +2,7 @@
 
 use super::beats;
 use super::score::{Note, Part, Role, Score, VocalLine};
-use crate::synth::rng::Rng;
+use crate::rng::Rng;
 
 /// Steps of a quarter note: everything lies on this grid before it is swung and humanised.
 pub const STEPS_PER_BEAT: usize = 4;

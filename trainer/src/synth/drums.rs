@@ -4,7 +4,7 @@ use super::dsp::{Biquad, add, frames, gain, normalise, saturate};
 use super::mix::Track;
 use super::score::{Hit, Piece};
 use super::strokes::{self, Family};
-use crate::synth::rng::Rng;
+use crate::rng::Rng;
 
 /// Renderings of each piece, between which hits alternate.
 const VARIATIONS: usize = 3;

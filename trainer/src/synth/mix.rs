@@ -1,7 +1,7 @@
 //! From tracks to stems: panning, reverb, delay, levels, and one master gain for everything.
 
 use super::dsp::{Biquad, INAUDIBLE, OnePole, RATE, frames, gain};
-use crate::synth::rng::Rng;
+use crate::rng::Rng;
 
 /// Left and right, of equal length.
 pub type Stereo = [Vec<f32>; 2];

@@ -8,7 +8,6 @@ mod dsp;
 mod mix;
 mod other;
 mod report;
-pub mod rng;
 mod score;
 mod song;
 mod strings;
@@ -28,6 +27,7 @@ use rayon::prelude::*;
 use crate::exit::WrongUse;
 use report::Report;
 pub use song::song;
+pub use write::mix;
 
 /// Generates songs with their stems, in MUSDB18-HQ layout: DIR/<song>/{mixture,drums,bass,other,vocals}.wav.
 ///

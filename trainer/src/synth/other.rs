@@ -4,7 +4,7 @@ use super::dsp::{Adsr, Biquad, Mode, Noise, Osc, RATE, Svf, add, frames, gain, h
 use super::mix::Track;
 use super::score::{Note, Part, Role};
 use super::strings::{Pluck, pluck};
-use crate::synth::rng::Rng;
+use crate::rng::Rng;
 
 /// An instrument, with everything that makes one differ from the next.
 enum Instrument {

@@ -6,7 +6,7 @@ use engine::audio::AudioBuffer;
 use super::dsp::RATE;
 use super::mix::{Space, Track, master};
 use super::{bass, compose, drums, other, voice};
-use crate::synth::rng::Rng;
+use crate::rng::Rng;
 
 /// The four stems of a song of ours, `[2][frames]` each at 44.1 kHz, the same for the same seed and length.
 ///

@@ -4,7 +4,7 @@ use std::f32::consts::TAU;
 
 use super::dsp::{Mode, Noise, Osc, RATE, Svf, add, decay, frames, ring, saturate};
 use super::score::Piece;
-use crate::synth::rng::Rng;
+use crate::rng::Rng;
 
 /// How a kit makes its sounds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -5,7 +5,7 @@ use std::f32::consts::TAU;
 use super::dsp::{Biquad, Noise, RATE, Svf, frames, gain, hertz, saturate};
 use super::mix::Track;
 use super::score::{Note, VocalLine};
-use crate::synth::rng::Rng;
+use crate::rng::Rng;
 
 /// Formant frequencies of vowels in Hz, of an average man, after Peterson and Barney (1952); the two upper ones
 /// are the usual singer's.

@@ -1,0 +1,131 @@
+//! Plain SDR, named as such, with the baselines that any separator must beat.
+
+use std::collections::BTreeMap;
+
+use engine::audio::AudioBuffer;
+use engine::checkpoint::Metric;
+use engine::{STEMS, Stem};
+
+/// What the figures are, for logs and checkpoints.
+pub const DEFINITION: &str = "plain SDR: 10 log10(|s|^2 / |s - e|^2) over a whole song and both channels, mean over \
+                              songs; songs in which the stem is silent (below -60 dBFS RMS) are left out";
+
+/// Plain SDR in dB; `None` when the reference is silent.
+pub fn sdr(reference: &AudioBuffer, estimate: &AudioBuffer) -> Option<f64> {
+    let square = |x: f32| f64::from(x) * f64::from(x);
+    let (mut signal, mut error) = (0.0, 0.0);
+    for (s, e) in reference.iter().zip(estimate.iter()) {
+        signal += s.iter().map(|x| square(*x)).sum::<f64>();
+        error += s.iter().zip(e).map(|(s, e)| square(s - e)).sum::<f64>();
+    }
+    let count = (reference.channels() * reference.frames()).max(1) as f64;
+    let audible = signal / count > 1e-6;
+    audible.then(|| 10.0 * (signal / error.max(1e-12)).log10())
+}
+
+/// Scores by stem, of several songs.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Scores([Vec<f64>; STEMS]);
+
+impl Scores {
+    /// Counts one song in.
+    pub fn add(&mut self, references: &[AudioBuffer; STEMS], estimates: &[AudioBuffer; STEMS]) {
+        for (scores, (s, e)) in self.0.iter_mut().zip(references.iter().zip(estimates)) {
+            scores.extend(sdr(s, e));
+        }
+    }
+
+    /// Mean over songs, by stem; NaN where no song has the stem.
+    pub fn by_stem(&self) -> [f64; STEMS] {
+        std::array::from_fn(|s| self.0[s].iter().sum::<f64>() / self.0[s].len() as f64)
+    }
+
+    /// Mean over the stems.
+    pub fn mean(&self) -> f64 {
+        let known: Vec<f64> = self.by_stem().into_iter().filter(|x| x.is_finite()).collect();
+        known.iter().sum::<f64>() / known.len() as f64
+    }
+
+    /// As JSON and checkpoints have it.
+    pub fn named(&self) -> BTreeMap<String, f64> {
+        let by_stem = self.by_stem();
+        let finite = Stem::ALL.iter().filter(|s| by_stem[**s as usize].is_finite());
+        finite.map(|s| (s.name().to_owned(), (by_stem[*s as usize] * 1e3).round() / 1e3)).collect()
+    }
+}
+
+/// A separator's scores beside those of doing nothing.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Report {
+    /// Number of songs.
+    pub songs: usize,
+    /// The separator's.
+    pub separated: Scores,
+    /// Of giving out the mixture for every stem.
+    pub mixture: Scores,
+    /// Of giving out a quarter of the mixture for every stem.
+    pub quarter: Scores,
+}
+
+impl Report {
+    /// For the checkpoint's header.
+    pub fn metrics(&self, dataset: &str) -> Vec<Metric> {
+        let rows = [
+            ("SDR", &self.separated, "the separator as the plugin runs it"),
+            ("SDR of the mixture", &self.mixture, "the mixture taken for each stem"),
+            ("SDR of a quarter", &self.quarter, "a quarter of the mixture taken for each stem"),
+        ];
+        rows.map(|(name, scores, what)| Metric {
+            name: name.into(),
+            definition: format!("{what}; {DEFINITION}"),
+            dataset: dataset.into(),
+            values: scores.named(),
+        })
+        .into()
+    }
+}
+
+impl std::fmt::Display for Report {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let songs = self.songs;
+        write!(f, "{:<28}", format!("plain SDR, dB, {songs} songs"))?;
+        Stem::ALL.iter().try_for_each(|stem| write!(f, "{:>9}", stem.name()))?;
+        writeln!(f, "{:>9}", "mean")?;
+        let rows = [
+            ("separated", &self.separated),
+            ("mixture", &self.mixture),
+            ("a quarter of the mixture", &self.quarter),
+        ];
+        for (name, scores) in rows {
+            write!(f, "{name:<28}")?;
+            scores.by_stem().iter().try_for_each(|x| write!(f, "{x:9.2}"))?;
+            writeln!(f, "{:9.2}", scores.mean())?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn constant(level: f32) -> AudioBuffer {
+        AudioBuffer::from_channels(vec![vec![level; 100]; 2]).unwrap()
+    }
+
+    #[test]
+    fn an_error_of_a_tenth_is_20_db() {
+        let score = sdr(&constant(0.5), &constant(0.45)).unwrap();
+        assert!((score - 20.0).abs() < 1e-4, "{score}");
+    }
+
+    #[test]
+    fn silent_references_have_no_score() {
+        assert_eq!(sdr(&constant(0.0), &constant(0.5)), None);
+        let mut scores = Scores::default();
+        let songs = [1.0, 0.0, 1.0, 1.0].map(constant);
+        scores.add(&songs, &[0.9, 0.9, 0.9, 0.9].map(constant));
+        assert!(scores.by_stem()[1].is_nan() && (scores.mean() - 20.0).abs() < 1e-3);
+        assert!(!scores.named().contains_key("bass"));
+    }
+}

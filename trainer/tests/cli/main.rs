@@ -1,0 +1,6 @@
+//! The `trainer` command as its users run it.
+
+mod common;
+mod separate;
+mod synth;
+mod train;
