@@ -7,6 +7,8 @@
 //! * [`editor`]: what the user sees
 //! * [`shim`]: the CLAP and VST3 entry points
 
+#![warn(clippy::disallowed_methods)]
+
 use std::sync::Arc;
 
 use engine::STEMS;

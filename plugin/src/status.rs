@@ -35,12 +35,14 @@ pub struct Session {
 }
 
 impl Status {
-    /// The current session.
+    /// The current session. Not for the audio thread.
+    #[expect(clippy::disallowed_methods, reason = "the editor's and the main thread only")]
     pub fn session(&self) -> Session {
         self.session.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Changes the current session.
+    /// Changes the current session. Not for the audio thread.
+    #[expect(clippy::disallowed_methods, reason = "activation and its end, on the main thread")]
     pub fn set_session(&self, session: Session) {
         *self.session.lock().unwrap_or_else(PoisonError::into_inner) = session;
     }

@@ -9,6 +9,8 @@
 //! t + `LatencyBudget::total()`, come what may: a stem frame that is not there by then is silence, and is
 //! thrown away when it arrives. So nothing can ever drift.
 
+#![warn(clippy::disallowed_methods)]
+
 mod control;
 mod declick;
 mod delay;

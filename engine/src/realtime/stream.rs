@@ -302,6 +302,7 @@ impl Stream {
     }
 
     /// Offline only: waits until `ready`, or until the worker is dead.
+    #[expect(clippy::disallowed_methods, reason = "only offline, where waiting is what is asked for")]
     fn wait(&mut self, mut ready: impl FnMut(&mut Self) -> bool) {
         while !ready(self) {
             let Some(worker) = self.worker.as_ref().filter(|worker| !worker.is_finished()) else { return };
@@ -312,6 +313,7 @@ impl Stream {
 }
 
 impl Drop for Stream {
+    #[expect(clippy::disallowed_methods, reason = "streams end on the host's main thread")]
     fn drop(&mut self) {
         self.control.stop();
         if let Some(worker) = self.worker.take() {

@@ -1,5 +1,7 @@
 //! The editor, used without a window.
 
+#![allow(clippy::disallowed_methods, reason = "no audio thread here")]
+
 use std::cell::RefCell;
 use std::sync::Mutex;
 

@@ -122,6 +122,7 @@ impl Shim {
         unsafe { &*self.inner }
     }
 
+    #[expect(clippy::disallowed_methods, reason = "activation and its end, on the main thread")]
     fn set_scratch(&self, scratch: Option<Scratch>) {
         *self.scratch.lock().unwrap_or_else(PoisonError::into_inner) = scratch;
     }

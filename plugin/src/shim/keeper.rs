@@ -41,6 +41,7 @@ unsafe impl Send for Hidden {}
 static HIDDEN: Mutex<Option<Hidden>> = Mutex::new(None);
 static OFFERED: Mutex<Option<AsyncExecutor<Tributary>>> = Mutex::new(None);
 
+#[expect(clippy::disallowed_methods, reason = "instances are made and dropped on the main thread")]
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -63,6 +64,7 @@ pub fn make() -> Wrapper<Tributary> {
 
 /// Waits until the background thread has done what was asked of it before. Call it before an
 /// instance is dropped.
+#[expect(clippy::disallowed_methods, reason = "before an instance is dropped, on the main thread")]
 pub fn settle() {
     let Some(executor) = lock(&HIDDEN).as_ref().map(|hidden| hidden.executor.clone()) else { return };
     let (reached, wait) = mpsc::sync_channel(1);

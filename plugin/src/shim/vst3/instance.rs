@@ -57,6 +57,7 @@ impl Instance {
         layout.is_sound().then_some(layout)
     }
 
+    #[expect(clippy::disallowed_methods, reason = "activation and its end, on the main thread")]
     fn set_scratch(&self, scratch: Option<Scratch>) {
         *self.scratch.lock().unwrap_or_else(PoisonError::into_inner) = scratch;
     }
@@ -103,6 +104,7 @@ impl IComponentTrait for Instance {
         getState(state: *mut IBStream) -> tresult;
     }
 
+    #[expect(clippy::disallowed_methods, reason = "activation, on the main thread")]
     unsafe fn setActive(&self, state: TBool) -> tresult {
         if state != 0 {
             // Hosts may set the bus arrangement as late as between `setupProcessing` and this.
@@ -204,6 +206,7 @@ impl IAudioProcessorTrait for Instance {
         unsafe { self.inner.setBusArrangements(inputs, input_count, outputs, output_count) }
     }
 
+    #[expect(clippy::disallowed_methods, reason = "before activation, on the main thread")]
     unsafe fn setupProcessing(&self, setup: *mut ProcessSetup) -> tresult {
         // SAFETY: null or the host's.
         let Some(given) = (unsafe { setup.as_ref() }) else { return kInvalidArgument };
