@@ -2,8 +2,12 @@
 //!
 //! All VST3 instances share one background thread on Linux. It ends for good when it meets a task
 //! of an instance that is gone, and later the last instance to go panics because of that, which
-//! takes the host down. So one hidden instance is kept that never goes while the module is loaded,
-//! and an instance only goes after the thread has done everything that was asked of it before.
+//! takes the host down. So one hidden instance is made that never goes, and an instance only goes
+//! after the thread has done everything that was asked of it before.
+//!
+//! Not even unloading the module ends the hidden instance: the thread holds on to it for a moment
+//! after it has said that a barrier is reached, and would then wait for its own end. Asleep, it needs
+//! none of the module's code.
 
 use std::sync::mpsc::{self, SyncSender};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -34,8 +38,8 @@ struct Hidden {
     _wrapper: Wrapper<Tributary>,
 }
 
-// SAFETY: nice-plug's wrapper is shared between threads by every host. This one is only made and
-// dropped, under a lock.
+// SAFETY: nice-plug's wrapper is shared between threads by every host. This one is only made, and
+// never touched again.
 unsafe impl Send for Hidden {}
 
 static HIDDEN: Mutex<Option<Hidden>> = Mutex::new(None);
@@ -70,12 +74,4 @@ pub fn settle() {
     let (reached, wait) = mpsc::sync_channel(1);
     executor.execute_background(Barrier(reached));
     let _ = wait.recv_timeout(PATIENCE);
-}
-
-/// Drops the hidden instance. Call it when the host unloads the module.
-pub fn end() {
-    lock(&OFFERED).take();
-    let hidden = lock(&HIDDEN).take();
-    // A host that unloads the module with instances left must not be taken down by it.
-    let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| drop(hidden)));
 }

@@ -9,7 +9,6 @@ use nice_plug::wrapper::vst3::PluginInfo;
 use vst3::Steinberg::*;
 use vst3::{Class, ComWrapper};
 
-use super::keeper;
 use crate::Tributary;
 use instance::Instance;
 
@@ -25,11 +24,6 @@ fn enter() -> bool {
     true
 }
 
-fn exit() -> bool {
-    keeper::end();
-    true
-}
-
 /// The module has been loaded.
 #[cfg(all(target_family = "unix", not(target_os = "macos")))]
 #[unsafe(no_mangle)]
@@ -41,7 +35,7 @@ pub extern "C" fn ModuleEntry(_library: *mut c_void) -> bool {
 #[cfg(all(target_family = "unix", not(target_os = "macos")))]
 #[unsafe(no_mangle)]
 pub extern "C" fn ModuleExit() -> bool {
-    exit()
+    true
 }
 
 /// The module has been loaded.
@@ -55,7 +49,7 @@ pub extern "C" fn bundleEntry(_bundle: *mut c_void) -> bool {
 #[cfg(target_os = "macos")]
 #[unsafe(no_mangle)]
 pub extern "C" fn bundleExit() -> bool {
-    exit()
+    true
 }
 
 /// The module has been loaded.
@@ -69,7 +63,7 @@ pub extern "system" fn InitDll() -> bool {
 #[cfg(target_os = "windows")]
 #[unsafe(no_mangle)]
 pub extern "system" fn ExitDll() -> bool {
-    exit()
+    true
 }
 
 /// Describes and makes the one class.
