@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::layers::{
     BatchNorm, Conv, GroupNorm, ImprovedTransformer, ImprovedTransformerConfig, Resample, ResampleDirection,
-    TransposedConv, glu, leaky_relu,
+    TransposedConv, clamp_to_full_scale, glu, leaky_relu, levels, scale_items, share_remainder,
 };
 use super::params::{Params, Scope};
 use super::{Mode, Network, Window};
@@ -93,6 +93,8 @@ pub struct UnetsConfig {
     pub separate: bool,
     /// The mixture is brought to a level of 1 before the network, and the stems back after it.
     pub normalise: bool,
+    /// The stems are made to add up to the mixture.
+    pub add_up: bool,
 }
 
 /// Larger networks than this come from broken or hostile files.
@@ -193,29 +195,36 @@ impl Network for Unets {
         if channels != 2 {
             candle_core::bail!("a mixture has 2 channels, not {channels}");
         }
-        let level = if self.config.normalise { Some(level(mixture)?) } else { None };
-        let x = match &level {
-            Some(level) => mixture.broadcast_div(level)?,
+        // A little above 0, so that silence stays silence.
+        let levels = match self.config.normalise {
+            true => Some(levels(mixture)?.into_iter().map(|level| level + 1e-5).collect::<Vec<_>>()),
+            false => None,
+        };
+        let x = match &levels {
+            Some(levels) => scale_items(mixture, levels.iter().map(|level| 1.0 / level).collect())?,
             None => mixture.clone(),
         };
         let x = x.transpose(1, 2)?.contiguous()?;
         let outputs = self.unets.iter().map(|unet| unet.forward(&x, mode)).collect::<Result<Vec<_>>>()?;
         let output = Tensor::cat(&outputs, 2)?.transpose(1, 2)?.contiguous()?;
-        let output = match &level {
-            Some(level) => output.broadcast_mul(level)?,
+        let output = match levels {
+            Some(levels) => scale_items(&output, levels)?,
             None => output,
         };
         let output = output.reshape((batch, STEMS, 2, ()))?;
+        let output = match self.config.add_up {
+            true => {
+                let frames = output.dim(3)?;
+                let mixture = mixture.narrow(2, (mixture.dim(2)? - frames) / 2, frames)?;
+                share_remainder(&output, &mixture)?
+            }
+            false => output,
+        };
         match mode {
-            Mode::Evaluate => output.clamp(-1f32, 1f32),
+            Mode::Evaluate => clamp_to_full_scale(&output),
             Mode::Train { .. } => Ok(output),
         }
     }
-}
-
-/// Root mean square of each item, `[batch, 1, 1]`; a little above 0, so that silence stays silence.
-fn level(mixture: &Tensor) -> Result<Tensor> {
-    mixture.sqr()?.mean_keepdim((1, 2))?.sqrt()? + 1e-5
 }
 
 #[derive(Debug)]

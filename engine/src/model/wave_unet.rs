@@ -60,6 +60,7 @@ impl WaveUnetConfig {
             bottleneck: Bottleneck::Conv,
             separate: self.separate,
             normalise: false,
+            add_up: false,
         };
         Unets::new(params, &config)
     }

@@ -38,6 +38,9 @@ pub struct WaveUnetDptConfig {
     /// Brings every window to the same level before the network and the stems back after it. Group normalisation
     /// forgets how loud its input was; the seed has to guess it.
     pub normalise: bool,
+    /// Shares what the stems lack to the mixture equally among them, so that the network learns only how they
+    /// differ. The seed's stems need not add up.
+    pub add_up: bool,
 }
 
 impl Default for WaveUnetDptConfig {
@@ -56,6 +59,7 @@ impl Default for WaveUnetDptConfig {
             recurrence: Recurrence::Time,
             dropout: 0.2,
             normalise: false,
+            add_up: false,
         }
     }
 }
@@ -86,6 +90,7 @@ impl WaveUnetDptConfig {
             bottleneck: Bottleneck::Transformer(transformer),
             separate: self.separate,
             normalise: self.normalise,
+            add_up: self.add_up,
         };
         Unets::new(params, &config)
     }

@@ -129,6 +129,15 @@ fn glu_and_leaky_relu_gradients_are_right() {
 }
 
 #[test]
+fn scaling_and_sharing_gradients_are_right_and_shared_stems_add_up() {
+    check(|_| Ok(()), &[3, 4, 5], |(), x| scale_items(x, vec![0.5, -2.0, 3.0]));
+    let mixture = random(&[3, 2, 5], 8);
+    check(|_| Ok(()), &[3, 4, 2, 5], |(), x| share_remainder(x, &mixture));
+    let sum = share_remainder(&random(&[3, 4, 2, 5], 2), &mixture).unwrap().sum(1).unwrap();
+    assert!(norm(&(sum - mixture).unwrap()) < 1e-6);
+}
+
+#[test]
 fn normalisation_gradients_are_right() {
     check(|p| GroupNorm::new(&p.root(), 16), &[3, 9, 16], |l, x| l.forward_relu(x));
     check(|p| BatchNorm::new(&p.root(), 6), &[3, 9, 6], |l, x| l.forward(x, TRAIN));
@@ -185,16 +194,33 @@ fn network_gradients_are_right_for_every_kind() {
             separate: conv == ConvKind::Normal,
             ..Default::default()
         };
-        check_network(|p| config.build(p));
+        check_network(|p| config.build(p), false);
     }
-    let config =
-        WaveUnetDptConfig { features: 8, growth: Growth::Add, levels: 2, stride: 2, ..Default::default() };
-    check_network(|p| config.build(p));
+    for extras in [false, true] {
+        let config = WaveUnetDptConfig {
+            features: 8,
+            growth: Growth::Add,
+            levels: 2,
+            stride: 2,
+            normalise: extras,
+            add_up: extras,
+            ..Default::default()
+        };
+        check_network(|p| config.build(p), extras);
+    }
 }
 
-fn check_network<N: Network>(build: impl Fn(&Params) -> Result<N>) {
+/// With `frozen_mixture` only the parameters' gradients are checked: the network takes the mixture's level as given.
+fn check_network<N: Network>(build: impl Fn(&Params) -> Result<N>, frozen_mixture: bool) {
     let frames = build(&Params::fresh(7, &Device::Cpu)).unwrap().window(24).input;
-    check_along(steepest_direction, build, &[3, 2, frames], |n, x| n.forward(x, TRAIN));
+    let shape = [3, 2, frames];
+    if frozen_mixture {
+        let mixture = random(&shape, 1);
+        let scaled = |n: &N, x: &Tensor| n.forward(&mixture, TRAIN)?.broadcast_mul(x);
+        check_along(steepest_direction, build, &[1], scaled);
+    } else {
+        check_along(steepest_direction, build, &shape, |n, x| n.forward(x, TRAIN));
+    }
 }
 
 #[test]
