@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use engine::{STEMS, Stem};
+use engine::Stem;
 use nice_plug::prelude::*;
 use nice_plug_egui::EguiState;
 
@@ -122,7 +122,6 @@ impl TributaryParams {
             settings.mute[index] = strip.mute.value();
             settings.solo[index] = strip.solo.value();
         }
-        debug_assert_eq!(settings.gain.len(), STEMS);
         settings
     }
 }

@@ -50,15 +50,21 @@ fn dragged(ui: &Ui, response: &Response, param: &FloatParam, travel: f32) -> Opt
         return None;
     }
     // Between host and fader there may be a block's time and rounding, so the drag keeps its own
-    // position.
+    // position. It has begun where the button went down, some points before egui calls it a drag.
     let id = response.id.with("drag");
-    let from = if response.drag_started() { None } else { ui.data(|data| data.get_temp::<f32>(id)) };
+    let (from, moved) = if response.drag_started() {
+        let origin = ui.input(|input| input.pointer.press_origin());
+        let now = response.interact_pointer_pos();
+        (None, origin.zip(now).map_or(0.0, |(origin, now)| now.y - origin.y))
+    } else {
+        (ui.data(|data| data.get_temp::<f32>(id)), response.drag_delta().y)
+    };
     let fine = if ui.input(|input| input.modifiers.shift) { FINE } else { 1.0 };
-    let position = from.unwrap_or_else(|| param.unmodulated_normalized_value())
-        - response.drag_delta().y / (travel.max(1.0) * fine);
+    let from = from.unwrap_or_else(|| param.unmodulated_normalized_value());
+    let position = from - moved / (travel.max(1.0) * fine);
     let position = position.clamp(0.0, 1.0);
     ui.data_mut(|data| data.insert_temp(id, position));
-    (response.drag_delta().y != 0.0).then(|| param.preview_plain(position))
+    (moved != 0.0).then(|| param.preview_plain(position))
 }
 
 /// Where keys and assistive technology have brought the fader.
