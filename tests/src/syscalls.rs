@@ -5,6 +5,7 @@
 //! it cannot be taken off again.
 
 use std::ffi::c_int;
+use std::sync::atomic::{AtomicI32, Ordering};
 
 use anyhow::{Result, ensure};
 
@@ -16,15 +17,23 @@ const ARCHITECTURE: u32 = 0xC000_003E;
 #[cfg(target_arch = "aarch64")]
 const ARCHITECTURE: u32 = 0xC000_00B7;
 
+/// A second name of standard error, for our message: the plugin must not write to the first.
+static MESSAGES: AtomicI32 = AtomicI32::new(-1);
+
 /// From now on, a system call of the calling thread ends the program with [`EXIT_CODE`] and a message.
 ///
-/// Left over: writing to standard error and ending the program (for that message), and reading the clock
-/// (which on most machines needs no system call).
+/// Left over: that message, ending the program, and reading the clock (which on most machines needs no system
+/// call).
 ///
 /// # Errors
 /// The kernel refuses the filter.
 pub fn forbid_on_this_thread() -> Result<()> {
     use libc::{BPF_ABS, BPF_JEQ, BPF_JMP, BPF_K, BPF_LD, BPF_RET, BPF_W};
+
+    // SAFETY: no pointers. High, so that nobody meets it by accident.
+    let messages = unsafe { libc::fcntl(libc::STDERR_FILENO, libc::F_DUPFD_CLOEXEC, 700) };
+    ensure!(messages >= 0, "standard error has no second name: {}", std::io::Error::last_os_error());
+    MESSAGES.store(messages, Ordering::SeqCst);
     let statement = |code: u32, k: u32| libc::sock_filter { code: code as u16, jt: 0, jf: 0, k };
     let jump =
         |k: u32, jt: u8, jf: u8| libc::sock_filter { code: (BPF_JMP | BPF_JEQ | BPF_K) as u16, jt, jf, k };
@@ -41,7 +50,7 @@ pub fn forbid_on_this_thread() -> Result<()> {
         jump(libc::SYS_exit_group as u32, 4, 0),
         jump(libc::SYS_write as u32, 0, 2),
         load(first_argument),
-        jump(libc::STDERR_FILENO as u32, 1, 0),
+        jump(messages.cast_unsigned(), 1, 0),
         statement(BPF_RET | BPF_K, libc::SECCOMP_RET_TRAP),
         statement(BPF_RET | BPF_K, libc::SECCOMP_RET_ALLOW),
     ];
@@ -76,7 +85,7 @@ extern "C" fn report(_: c_int, info: *mut libc::siginfo_t, _: *mut std::ffi::c_v
     }
     // SAFETY: both are allowed in signal handlers, and by the filter.
     unsafe {
-        libc::write(libc::STDERR_FILENO, text.as_ptr().cast(), text.len());
+        libc::write(MESSAGES.load(Ordering::SeqCst), text.as_ptr().cast(), text.len());
         libc::_exit(c_int::from(EXIT_CODE));
     }
 }

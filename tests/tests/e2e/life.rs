@@ -1,6 +1,8 @@
 //! A plugin's life: several at once, on and off, transport jumps, different rates.
 
-use anyhow::{Result, ensure};
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
 use tests::play::{Blocks, Take, play};
 use tests::plugin::{Format, Setup};
 
@@ -68,5 +70,53 @@ in_both_hosts! {
             plugin.activate(Setup::offline(44_100, 32))?;
         }
         Ok(())
+    }
+}
+
+/// A panic on one of the plugin's own threads is only seen in what it logs, so that is what is read.
+#[test]
+fn no_thread_of_the_plugin_panics_while_instances_come_and_go() {
+    // Alone, the plugin is unloaded and loaded again each time; in a crowd, hardly ever.
+    for members in ["life::crowd::first_in_vst3", "life::crowd::first_in_clap", "life::crowd"] {
+        let test = std::env::current_exe().unwrap();
+        let options = ["--test-threads", "8", "--nocapture", "--ignored", members];
+        let output = Command::new(test).args(options).output().unwrap();
+        let log = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{members}: {log}");
+        assert!(!log.contains("panicked"), "{members}: {log}");
+    }
+}
+
+mod crowd {
+    use super::*;
+
+    fn come_and_go(format: Format) {
+        let once = || -> Result<()> {
+            let mut plugin = activate(format, Setup::offline(MODEL_RATE, 64))?;
+            plugin.process(&[&[0.1; 64], &[0.1; 64]])
+        };
+        for _ in 0..20 {
+            passes(once().context("in a crowd"));
+        }
+    }
+
+    /// Makes tests that run at the same time.
+    macro_rules! members {
+        ($($name:ident: $format:expr;)*) => {$(
+            #[test]
+            #[ignore = "the test above runs them together"]
+            fn $name() {
+                come_and_go($format);
+            }
+        )*};
+    }
+
+    members! {
+        first_in_clap: Format::Clap;
+        second_in_clap: Format::Clap;
+        third_in_clap: Format::Clap;
+        first_in_vst3: Format::Vst3;
+        second_in_vst3: Format::Vst3;
+        third_in_vst3: Format::Vst3;
     }
 }
