@@ -252,7 +252,12 @@ fn a_separator_that_panics_leaves_the_dry_signal_and_ends_an_offline_wait() {
         knobs.panic.store(true, Ordering::SeqCst);
         play_paced(&mut out, &mut stream, &input, 2_000..20_000, 100, 2.0);
         stream.reset();
-        assert!(stream.monitor().failed.load(Ordering::Relaxed));
+        // The panic's backtrace can take the worker a while.
+        let patience = Instant::now();
+        while !stream.monitor().failed.load(Ordering::Relaxed) {
+            assert!(patience.elapsed() < Duration::from_secs(30), "the panic is never noticed");
+            std::thread::sleep(Duration::from_millis(5));
+        }
         for (dry, input) in out.dry.iter().zip(&input) {
             assert_eq!(dry[total..], input[..20_000 - total]);
         }
