@@ -10,9 +10,10 @@ use anyhow::{Context, Result, bail};
 use crate::workspace::{Profile, Workspace, run as run_program};
 use crate::{bundle, setup};
 
-/// Length and seed of the song that `trainer synth` makes.
+/// Length and seed of the song that `trainer synth` makes. Its four stems are about as loud as each other, and neither the training
+/// nor the validation of the embedded checkpoint has seen it.
 const SONG_SECONDS: &str = "20";
-const SONG_SEED: &str = "7";
+const SONG_SEED: &str = "100";
 
 /// `cargo xtask demo [SONG]`.
 ///
