@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 
 use crate::setup;
-use crate::workspace::{Profile, Workspace};
+use crate::workspace::{Products, Profile, Workspace};
 
 const NAME: &str = "Tributary";
 const IDENTIFIER: &str = "org.tributary.tributary";
@@ -36,8 +36,8 @@ pub fn run(workspace: &Workspace, profile: Profile) -> Result<Bundles> {
     setup::run()?;
     match profile {
         // With all that tests start from outside, and with the features that tests have.
-        Profile::Dev => workspace.build_all(profile)?,
-        Profile::Release => workspace.build(profile, &["plugin"])?,
+        Profile::Dev => workspace.build_dev()?,
+        Profile::Release => workspace.build_release(Products::Plugin)?,
     }
     lay_out(workspace, profile)
 }

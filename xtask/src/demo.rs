@@ -7,7 +7,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use crate::workspace::{Profile, Workspace, run as run_program};
+use crate::workspace::{Products, Profile, Workspace, run as run_program};
 use crate::{bundle, setup};
 
 /// Length and seed of the song that `trainer synth` makes. Its four stems are about as loud as each other, and neither the training
@@ -54,7 +54,7 @@ pub fn host(workspace: &Workspace, arguments: Vec<OsString>) -> Result<()> {
     let mut host = Command::new(workspace.program(Profile::Release, "host"));
     if told("--bundle") || told("--help") || told("-h") {
         setup::run()?;
-        workspace.build(Profile::Release, &["tests"])?;
+        workspace.build_release(Products::All)?;
     } else {
         host.env("TRIBUTARY_BUNDLES", build(workspace)?.folder);
     }
@@ -63,7 +63,7 @@ pub fn host(workspace: &Workspace, arguments: Vec<OsString>) -> Result<()> {
 
 fn build(workspace: &Workspace) -> Result<bundle::Bundles> {
     setup::run()?;
-    workspace.build(Profile::Release, &["plugin", "tests", "trainer"])?;
+    workspace.build_release(Products::All)?;
     bundle::lay_out(workspace, Profile::Release)
 }
 

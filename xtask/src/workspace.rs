@@ -26,6 +26,15 @@ impl Profile {
     }
 }
 
+/// How much of a release is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Products {
+    /// The plugin only.
+    Plugin,
+    /// The plugin, and the programs `host` and `trainer`.
+    All,
+}
+
 /// A program ended with a failure; it has already said why.
 #[derive(Debug)]
 pub struct Failed {
@@ -76,30 +85,26 @@ impl Workspace {
         command
     }
 
-    /// Builds some packages in one go: separate builds would give shared dependencies different features and
-    /// build them twice.
+    /// Builds what users get. The packages are always the same ones, built in one go: with others, shared
+    /// dependencies would get other features, and be built once more.
     ///
     /// # Errors
     /// cargo fails.
-    pub fn build(&self, profile: Profile, packages: &[&str]) -> Result<()> {
-        self.build_with(profile, packages.iter().flat_map(|package| ["--package", package]))
-    }
-
-    /// Builds every package.
-    ///
-    /// # Errors
-    /// cargo fails.
-    pub fn build_all(&self, profile: Profile) -> Result<()> {
-        self.build_with(profile, ["--workspace"])
-    }
-
-    fn build_with<'a>(&self, profile: Profile, arguments: impl IntoIterator<Item = &'a str>) -> Result<()> {
-        let mut command = self.cargo(["build"]);
-        command.args(arguments);
-        if profile == Profile::Release {
-            command.arg("--release");
+    pub fn build_release(&self, what: Products) -> Result<()> {
+        let mut command = self.cargo(["build", "--release"]);
+        command.args(["--package", "plugin", "--package", "tests", "--package", "trainer"]);
+        if what == Products::Plugin {
+            command.arg("--lib");
         }
         run(&mut command, "cargo build")
+    }
+
+    /// Builds every package for tests.
+    ///
+    /// # Errors
+    /// cargo fails.
+    pub fn build_dev(&self) -> Result<()> {
+        run(&mut self.cargo(["build", "--workspace"]), "cargo build")
     }
 
     /// The path of a file that cargo has built.
