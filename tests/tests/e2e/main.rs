@@ -12,6 +12,8 @@ mod input;
 mod layouts;
 mod life;
 mod offline;
+mod overload;
 mod parameters;
+mod program;
 mod state;
 mod support;
