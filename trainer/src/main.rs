@@ -12,6 +12,7 @@ mod embedded;
 mod exit;
 mod import;
 mod inspect;
+mod metrics;
 mod rng;
 mod separate;
 mod synth;

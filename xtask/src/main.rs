@@ -2,9 +2,11 @@
 //!
 //! It only calls other programs (cargo, `host`, `trainer`), so it compiles in seconds.
 
+mod bench;
 mod bundle;
 mod demo;
 mod install;
+mod python;
 mod setup;
 mod test;
 mod workspace;
@@ -50,6 +52,14 @@ enum Chore {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<OsString>,
     },
+    /// Compare with the field's reference programs (PyTorch, museval), which are installed under target/python
+    Bench {
+        /// What is compared
+        subject: bench::Subject,
+        /// Passed on to the comparison
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
+    },
     /// Check the format, lint, and run every test
     Test,
 }
@@ -65,6 +75,7 @@ fn main() -> ExitCode {
         Chore::Install => install::run(&workspace),
         Chore::Demo { song } => demo::run(&workspace, song),
         Chore::Host { arguments } => demo::host(&workspace, arguments),
+        Chore::Bench { subject, arguments } => bench::run(&workspace, subject, arguments),
         Chore::Test => test::run(&workspace),
     });
     match result {

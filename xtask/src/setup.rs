@@ -21,6 +21,15 @@ const NEEDS: [Need; 2] = [
     Need { what: "the C library's headers", present: has_headers, package: "libc6-dev" },
 ];
 
+/// Only tests and benchmarks that compare with Python programs need it.
+const PYTHON: Need =
+    Need { what: "Python 3 with venv and pip", present: has_python, package: "python3-venv" };
+
+fn has_python() -> bool {
+    let program = if cfg!(windows) { "python" } else { "python3" };
+    succeeds(program, &["-c", "import ensurepip, venv"])
+}
+
 fn has_compiler() -> bool {
     cfg!(windows) || succeeds("cc", &["--version"])
 }
@@ -49,6 +58,14 @@ pub fn run() -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Installs Python if it is missing.
+///
+/// # Errors
+/// It cannot be installed from here.
+pub fn python() -> Result<()> {
+    if (PYTHON.present)() { Ok(()) } else { install_packages(&[&PYTHON]) }
 }
 
 fn install_packages(missing: &[&Need]) -> Result<()> {

@@ -5,7 +5,7 @@ use std::time::Instant;
 use anyhow::Result;
 
 use crate::workspace::{Profile, Workspace, run as run_program};
-use crate::{bundle, setup};
+use crate::{bundle, python, setup};
 
 /// `cargo xtask test`.
 ///
@@ -19,9 +19,11 @@ pub fn run(workspace: &Workspace) -> Result<()> {
         run_program(&mut workspace.cargo(arguments), "cargo clippy")
     })?;
     let bundles = step("build", || bundle::run(workspace, Profile::Dev))?;
+    let python = python::environment(workspace, "test")?;
     step("test", || {
         let mut command = workspace.cargo(["test", "--workspace"]);
-        run_program(command.env("TRIBUTARY_BUNDLES", &bundles.folder), "cargo test")
+        command.env("TRIBUTARY_BUNDLES", &bundles.folder).env("TRIBUTARY_PYTHON", &python);
+        run_program(&mut command, "cargo test")
     })
 }
 

@@ -26,7 +26,7 @@ use rayon::prelude::*;
 
 use crate::exit::WrongUse;
 use report::Report;
-pub use song::song;
+pub use song::Generator;
 pub use write::mix;
 
 /// Generates songs with their stems, in MUSDB18-HQ layout: DIR/<song>/{mixture,drums,bass,other,vocals}.wav.
@@ -99,11 +99,12 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         ProgressStyle::with_template("{bar:40} {pos}/{len} songs, {eta} left")
             .unwrap_or(ProgressStyle::default_bar()),
     );
+    let generator = Generator::default();
     let start = Instant::now();
     let report = Mutex::new(Report::default());
     (0..args.songs).into_par_iter().try_for_each(|index| {
         let seed = args.seed.wrapping_add(index);
-        let stems = song(seed, args.seconds);
+        let stems = generator.song(seed, args.seconds);
         let folder = match args.split {
             Some(split) => args.output.join(split.folder(index, args.songs)),
             None => args.output.clone(),
@@ -135,6 +136,10 @@ mod tests {
     use engine::STEMS;
 
     use super::*;
+
+    fn song(seed: u64, seconds: f32) -> [engine::audio::AudioBuffer; STEMS] {
+        Generator::default().song(seed, seconds)
+    }
 
     #[test]
     fn a_seed_always_gives_the_same_song_and_another_seed_another() {

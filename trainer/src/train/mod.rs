@@ -7,7 +7,6 @@ mod loss;
 mod optimizer;
 pub mod recipe;
 mod run;
-mod score;
 mod state;
 mod validate;
 

@@ -18,10 +18,10 @@ use super::date;
 use super::log::Log;
 use super::optimizer::{AdamW, StepReport};
 use super::recipe::Recipe;
-use super::score::{DEFINITION, Report};
 use super::state::{self, Progress};
 use super::validate::HeldOutSongs;
 use crate::exit::WrongUse;
+use crate::metrics::plain_sdr::{DEFINITION, Report};
 use crate::rng::Rng;
 
 /// These keep the draws for weights and dropout apart from all others.

@@ -10,8 +10,8 @@ use rayon::prelude::*;
 use super::data::Folder;
 use super::data::Source as _;
 use super::recipe::HeldOut;
-use super::score::{Report, Scores};
-use crate::synth::{mix, song};
+use crate::metrics::plain_sdr::{Report, Scores};
+use crate::synth::{Generator, mix};
 
 /// Songs in memory.
 pub struct HeldOutSongs {
@@ -25,7 +25,10 @@ impl HeldOutSongs {
     pub fn open(source: &HeldOut) -> anyhow::Result<Self> {
         match source {
             HeldOut::Generated { songs, seconds, seed } => Ok(Self {
-                songs: (0..*songs).into_par_iter().map(|i| song(seed.wrapping_add(i), *seconds)).collect(),
+                songs: (0..*songs)
+                    .into_par_iter()
+                    .map(|i| Generator::default().song(seed.wrapping_add(i), *seconds))
+                    .collect(),
                 name: format!("{songs} generated songs of {seconds} s, seeds from {seed}, never trained on"),
             }),
             HeldOut::Folder { path, seconds } => {

@@ -7,10 +7,11 @@ use engine::{STEMS, Stem};
 use rayon::prelude::*;
 
 use super::Source;
-use crate::synth::song;
+use crate::synth::Generator;
 
 /// A sliding window over the endless list of generated songs.
 pub struct Generated {
+    generator: Generator,
     seconds: f32,
     alive: u64,
     fresh_per_step: f64,
@@ -22,7 +23,7 @@ pub struct Generated {
 impl Generated {
     /// See the recipe's keys.
     pub fn new(seconds: f32, alive: u64, fresh_per_step: f64, seed: u64) -> Self {
-        Self { seconds, alive, fresh_per_step, seed, songs: BTreeMap::new() }
+        Self { generator: Generator::default(), seconds, alive, fresh_per_step, seed, songs: BTreeMap::new() }
     }
 
     /// Numbers of the songs that a step may use.
@@ -37,10 +38,10 @@ impl Source for Generated {
         let window = self.window(step);
         self.songs.retain(|number, _| window.contains(number));
         let missing: Vec<u64> = window.filter(|number| !self.songs.contains_key(number)).collect();
-        let (seed, seconds) = (self.seed, self.seconds);
+        let (generator, seed, seconds) = (&self.generator, self.seed, self.seconds);
         let made: Vec<_> = missing
             .into_par_iter()
-            .map(|number| (number, song(seed.wrapping_add(number), seconds)))
+            .map(|number| (number, generator.song(seed.wrapping_add(number), seconds)))
             .collect();
         self.songs.extend(made);
         Ok(())

@@ -1,0 +1,107 @@
+//! Where excerpts come from.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::ensure;
+
+/// Training data.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Data {
+    /// Length of the mixture excerpts; 0 takes the window that the separator runs, so that the network sees in
+    /// training what it will see in use.
+    #[serde(default)]
+    pub excerpt_seconds: f64,
+    /// Excerpts for each step.
+    pub batch: usize,
+    /// Batches that are made in advance.
+    #[serde(default = "four")]
+    pub prefetch: usize,
+    /// Threads that make batches.
+    #[serde(default = "one")]
+    pub threads: usize,
+    /// Where songs come from; drawn in proportion to their weights.
+    pub source: Vec<Source>,
+}
+
+fn four() -> usize {
+    4
+}
+
+fn one() -> usize {
+    1
+}
+
+fn weight_one() -> f32 {
+    1.0
+}
+
+/// A source of songs.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Source {
+    /// A folder with one folder for each song, each with drums.wav, bass.wav, other.wav and vocals.wav
+    /// (MUSDB18-HQ's layout; its mixture.wav is not needed).
+    Folder {
+        /// The folder, relative to the current one.
+        path: PathBuf,
+        /// Weight against the other sources.
+        #[serde(default = "weight_one")]
+        weight: f32,
+        /// Whether a stem file that is not there means silence; otherwise it is an error.
+        #[serde(default)]
+        missing_is_silence: bool,
+    },
+    /// Songs from our own generator, made while training goes on.
+    Generated {
+        /// Weight against the other sources.
+        #[serde(default = "weight_one")]
+        weight: f32,
+        /// Length of each song.
+        seconds: f32,
+        /// Songs in memory at any time; excerpts are cut from these.
+        songs: u64,
+        /// How many of them are replaced by new ones at each step.
+        fresh_per_step: f64,
+        /// Seed of the first song, counted up for the next.
+        seed: u64,
+    },
+}
+
+impl Source {
+    /// Its share of the excerpts.
+    pub fn weight(&self) -> f32 {
+        match self {
+            Self::Folder { weight, .. } | Self::Generated { weight, .. } => *weight,
+        }
+    }
+}
+
+impl Data {
+    /// What is wrong with the values, in the user's words.
+    pub fn check(&self) -> Result<(), String> {
+        ensure(self.batch > 0, "`data.batch` must be at least 1")?;
+        ensure(!self.source.is_empty(), "`data.source` must list at least one source")?;
+        ensure(self.source.iter().all(|s| s.weight() >= 0.0), "weights of sources must not be negative")?;
+        ensure(
+            self.source.iter().any(|s| s.weight() > 0.0),
+            "at least one source must have a weight above 0",
+        )?;
+        ensure((0.0..=60.0).contains(&self.excerpt_seconds), "`data.excerpt_seconds` must lie in 0..=60")?;
+        self.source.iter().try_for_each(Source::check)
+    }
+}
+
+impl Source {
+    fn check(&self) -> Result<(), String> {
+        match self {
+            Self::Folder { .. } => Ok(()),
+            Self::Generated { seconds, songs, fresh_per_step, .. } => ensure(
+                *songs > 0 && *fresh_per_step >= 0.0 && (1.0..=600.0).contains(seconds),
+                "a generated source needs songs >= 1, fresh_per_step >= 0, seconds in 1..=600",
+            ),
+        }
+    }
+}
