@@ -34,6 +34,15 @@ impl Stem {
     }
 }
 
+impl std::str::FromStr for Stem {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        let found = Self::ALL.into_iter().find(|stem| stem.name() == name);
+        found.ok_or_else(|| format!("{name} is not a stem; they are drums, bass, other, vocals"))
+    }
+}
+
 impl std::fmt::Display for Stem {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(self.name())

@@ -13,7 +13,7 @@ pub use read::{AudioFile, Reader, read};
 pub(crate) use resample::gcd;
 pub use resample::{StreamResampler, resample};
 pub use sanitise::{INPUT_LIMIT, sanitise};
-pub use write::{Format, write_wav};
+pub use write::{Format, Writer, write_wav};
 
 use crate::{Error, Result};
 

@@ -1,12 +1,58 @@
-//! A whole file through a separator.
+//! A whole song through a separator: latency removed, tail flushed, each stem exactly as long as the mixture.
+//! Every bit is what a stream gives.
+
+use std::ops::Range;
 
 use super::Separator;
 use crate::audio::{AudioBuffer, sanitise};
 use crate::realtime::FlushDenormals;
 use crate::{Error, Result, STEMS};
 
-/// Separates a stereo file: latency removed, tail flushed, each stem exactly as long as the mixture.
-/// Every bit is what a stream gives. `progress` hears frames done and frames in all after every hop.
+/// Separates a song as it comes, in memory that does not grow with it.
+///
+/// `source` fills a hop of mixture `[2][hop]` from its start and returns how many frames it had; fewer than a hop
+/// end the song. `sink` gets the stems, `[STEMS][2][hop]`, and which of their frames come next in the song; it is
+/// called after every hop, with an empty range while nothing is due.
+///
+/// # Errors
+/// The separator's, the source's or the sink's own.
+pub fn stream(
+    separator: &mut dyn Separator,
+    mut source: impl FnMut(&mut AudioBuffer) -> Result<usize>,
+    mut sink: impl FnMut(&[AudioBuffer; STEMS], Range<usize>) -> Result<()>,
+) -> Result<()> {
+    let _flush = FlushDenormals::new();
+    separator.reset();
+    let spec = separator.spec();
+    let mut mixture = AudioBuffer::new(2, spec.hop);
+    let mut stems: [AudioBuffer; STEMS] = std::array::from_fn(|_| AudioBuffer::new(2, spec.hop));
+    // Frames of the song that went in and came out, and frames that the separator still holds back.
+    let (mut taken, mut given, mut latency) = (0, 0, spec.latency);
+    let mut ended = false;
+    loop {
+        mixture.clear();
+        if !ended {
+            let frames = source(&mut mixture)?.min(spec.hop);
+            for channel in mixture.iter_mut() {
+                channel[..frames].iter_mut().for_each(|sample| *sample = sanitise(*sample));
+                channel[frames..].fill(0.0);
+            }
+            taken += frames;
+            ended = frames < spec.hop;
+        }
+        if ended && given == taken {
+            return Ok(());
+        }
+        separator.process(&mixture, &mut stems)?;
+        let skip = latency.min(spec.hop);
+        latency -= skip;
+        let count = (spec.hop - skip).min(taken - given);
+        given += count;
+        sink(&stems, skip..skip + count)?;
+    }
+}
+
+/// Separates a stereo song in memory. `progress` hears frames done and frames in all after every hop.
 ///
 /// # Errors
 /// Not stereo, or the separator's own.
@@ -18,30 +64,27 @@ pub fn separate(
     if mixture.channels() != 2 {
         return Err(Error::Unsupported(format!("a mixture has 2 channels, not {}", mixture.channels())));
     }
-    let _flush = FlushDenormals::new();
-    separator.reset();
-    let (spec, frames) = (separator.spec(), mixture.frames());
-    let mut hop_in = AudioBuffer::new(2, spec.hop);
-    let mut hop_out: [AudioBuffer; STEMS] = std::array::from_fn(|_| AudioBuffer::new(2, spec.hop));
-    let mut stems: [AudioBuffer; STEMS] = std::array::from_fn(|_| AudioBuffer::new(2, frames));
-    for at in (0..frames + spec.latency).step_by(spec.hop.max(1)) {
-        let there = spec.hop.min(frames.saturating_sub(at));
-        for (hop, mixture) in hop_in.iter_mut().zip(mixture.iter()) {
-            hop.fill(0.0);
-            let samples = mixture.iter().skip(at).take(there);
-            hop.iter_mut().zip(samples).for_each(|(hop, &sample)| *hop = sanitise(sample));
+    let all = mixture.frames();
+    let mut stems: [AudioBuffer; STEMS] = std::array::from_fn(|_| AudioBuffer::new(2, all));
+    let (mut taken, mut given) = (0, 0);
+    let source = |hop: &mut AudioBuffer| {
+        let count = hop.frames().min(all - taken);
+        for (hop, mixture) in hop.iter_mut().zip(mixture.iter()) {
+            hop[..count].copy_from_slice(&mixture[taken..taken + count]);
         }
-        separator.process(&hop_in, &mut hop_out)?;
-        // Frame i of this hop belongs to mixture frame at + i - latency.
-        let skip = spec.latency.saturating_sub(at).min(spec.hop);
-        let to = at + skip - spec.latency.min(at + skip);
-        let count = (spec.hop - skip).min(frames.saturating_sub(to));
-        for (stem, hop) in stems.iter_mut().zip(&hop_out) {
+        taken += count;
+        Ok(count)
+    };
+    let sink = |hops: &[AudioBuffer; STEMS], frames: Range<usize>| {
+        for (stem, hop) in stems.iter_mut().zip(hops) {
             for (stem, hop) in stem.iter_mut().zip(hop.iter()) {
-                stem[to..to + count].copy_from_slice(&hop[skip..skip + count]);
+                stem[given..given + frames.len()].copy_from_slice(&hop[frames.clone()]);
             }
         }
-        progress((at + spec.hop).saturating_sub(spec.latency).min(frames), frames);
-    }
+        given += frames.len();
+        progress(given, all);
+        Ok(())
+    };
+    stream(separator, source, sink)?;
     Ok(stems)
 }

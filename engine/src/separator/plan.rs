@@ -37,6 +37,21 @@ impl ChunkPlan {
         self.lookahead + self.crossfade
     }
 
+    /// The same windows, laid so that each overlaps the next by this part of its segment, 0 to 0.5: more runs,
+    /// more blending, another latency.
+    ///
+    /// # Errors
+    /// Another part than 0 to 0.5.
+    pub fn with_overlap(self, part: f64) -> Result<Self> {
+        if !(0.0..=0.5).contains(&part) {
+            return Err(Error::Unsupported(format!(
+                "windows overlap by 0 to 0.5 of their length, not {part}"
+            )));
+        }
+        let crossfade = (part * self.segment() as f64) as usize;
+        Ok(Self { hop: self.segment() - crossfade, crossfade, ..self })
+    }
+
     /// Frames that one run of the network yields.
     pub(super) fn segment(&self) -> usize {
         self.hop + self.crossfade

@@ -163,6 +163,49 @@ fn a_stream_of_any_blocks_gives_the_bits_of_offline_separation() {
 }
 
 #[test]
+fn windows_that_overlap_more_are_as_long_and_give_the_same_song_of_a_network_without_edges() {
+    let plan = PLAN.with_overlap(0.5).expect("a half is possible");
+    assert_eq!(plan.hop + plan.crossfade, PLAN.hop + PLAN.crossfade);
+    assert!(plan.crossfade > PLAN.crossfade && plan.hop < PLAN.hop);
+    let mixture = noise(9, 1_234);
+    let [usual, overlapping] =
+        [PLAN, plan].map(|plan| separate(&mut separator(Filters::consistent(), plan), &mixture));
+    for (usual, overlapping) in usual.iter().zip(&overlapping) {
+        for (usual, overlapping) in usual.iter().flatten().zip(overlapping.iter().flatten()) {
+            assert!((usual - overlapping).abs() < 1e-5, "{usual} {overlapping}");
+        }
+    }
+    assert!(PLAN.with_overlap(0.51).is_err() && PLAN.with_overlap(f64::NAN).is_err());
+}
+
+#[test]
+fn a_song_that_comes_block_by_block_gives_the_bits_of_the_whole() {
+    let mixture = noise(10, 950);
+    let whole = separate(&mut separator(Filters::inconsistent(), PLAN), &mixture);
+    let mut taken = 0;
+    let mut stems = [const { [Vec::new(), Vec::new()] }; STEMS];
+    let source = |hop: &mut AudioBuffer| {
+        let count = hop.frames().min(950 - taken);
+        for (hop, mixture) in hop.iter_mut().zip(mixture.iter()) {
+            hop[..count].copy_from_slice(&mixture[taken..taken + count]);
+            // What a source leaves behind its frames is not part of the song.
+            hop[count..].fill(0.5);
+        }
+        taken += count;
+        Ok(count)
+    };
+    let sink = |hops: &[AudioBuffer; STEMS], frames: std::ops::Range<usize>| {
+        for (stem, hop) in stems.iter_mut().zip(hops) {
+            stem.iter_mut().zip(hop.iter()).for_each(|(stem, hop)| stem.extend(&hop[frames.clone()]));
+        }
+        Ok(())
+    };
+    offline::stream(&mut separator(Filters::inconsistent(), PLAN), source, sink).expect("separates");
+    let stems = stems.map(|channels| AudioBuffer::from_channels(channels.into()).expect("equal lengths"));
+    assert!(stems == whole);
+}
+
+#[test]
 fn progress_ends_with_everything_done() {
     let mut calls = Vec::new();
     let mut separator = separator(Filters::consistent(), PLAN);

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use crate::common::{assert_done, assert_fails, run, tone};
-use engine::audio::{Format, read, write_wav};
+use crate::common::{assert_done, assert_fails, errors, run, tone, trainer};
+use engine::audio::{AudioBuffer, Format, read, write_wav};
 
 const STEMS: [&str; 4] = ["drums", "bass", "other", "vocals"];
 
@@ -75,4 +75,98 @@ fn broken_checkpoints_and_unwritable_folders_are_errors() {
     assert_fails(&run(folder.path(), &broken), 1, &["broken.safetensors"]);
     std::fs::write(path("file"), b"not a folder").unwrap();
     assert_fails(&run(folder.path(), &["separate", "good.wav", "-o", "file"]), 1, &["file"]);
+}
+
+/// Stems of `good.wav` with some options.
+fn stems_with(options: &[&str]) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    write_wav(&folder.path().join("good.wav"), &tone(2, 60_000, 300.0), 44_100, Format::Float32).unwrap();
+    assert_done(&run(folder.path(), &[&["separate", "good.wav", "-o", "out"], options].concat()));
+    folder
+}
+
+#[test]
+fn flac_holds_what_wav_of_the_same_bits_holds() {
+    for bits in ["16", "24"] {
+        let [wav, flac] = ["int", "flac"].map(|kind| stems_with(&["--format", &format!("{kind}{bits}")]));
+        for stem in STEMS {
+            let wav = read(&wav.path().join(format!("out/good/{stem}.wav"))).unwrap();
+            let flac = read(&flac.path().join(format!("out/good/{stem}.flac"))).unwrap();
+            assert!(wav == flac, "{stem}, {bits} bits");
+        }
+    }
+}
+
+#[test]
+fn chosen_stems_and_the_rest_add_up_to_the_mixture() {
+    let folder = stems_with(&["--stems", "vocals,drums", "--rest"]);
+    let song = folder.path().join("out/good");
+    let mut names: Vec<_> = std::fs::read_dir(&song).unwrap().map(|e| e.unwrap().file_name()).collect();
+    names.sort();
+    assert_eq!(names, ["drums.wav", "rest.wav", "vocals.wav"]);
+    let files = names.iter().map(|name| read(&song.join(name)).unwrap().audio).collect::<Vec<_>>();
+    let mixture = read(&folder.path().join("good.wav")).unwrap().audio;
+    for frame in 0..mixture.frames() {
+        let sum: f32 = files.iter().map(|file| file.channel(1)[frame]).sum();
+        assert!((sum - mixture.channel(1)[frame]).abs() < 1e-6);
+    }
+    let wrong = run(folder.path(), &["separate", "good.wav", "-o", "out", "--stems", "guitar"]);
+    assert_eq!(wrong.status.code(), Some(2));
+    assert!(errors(&wrong).contains("guitar is not a stem"), "{}", errors(&wrong));
+}
+
+#[test]
+fn overlap_changes_the_stems_but_not_their_sum_and_has_limits() {
+    let [usual, overlapping] = [&[][..], &["--overlap", "0.4"]].map(stems_with);
+    let stem = |folder: &tempfile::TempDir| read(&folder.path().join("out/good/bass.wav")).unwrap().audio;
+    assert_eq!(stem(&usual).frames(), stem(&overlapping).frames());
+    assert!(stem(&usual) != stem(&overlapping));
+    let wrong = run(usual.path(), &["separate", "good.wav", "-o", "out", "--overlap", "0.9"]);
+    assert_fails(&wrong, 2, &["0.9", "0.5"]);
+}
+
+#[test]
+fn a_folder_is_separated_song_by_song() {
+    let folder = tempfile::tempdir().unwrap();
+    for song in ["test/one/mixture.wav", "test/one/drums.wav", "two.wav"] {
+        let path = folder.path().join("songs").join(song);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        write_wav(&path, &tone(2, 5_000, 300.0), 44_100, Format::Int16).unwrap();
+    }
+    assert_done(&run(folder.path(), &["separate", "songs", "-o", "out"]));
+    for stem in ["out/test/one/vocals.wav", "out/two/vocals.wav"] {
+        assert!(folder.path().join(stem).is_file(), "{stem}");
+    }
+    assert!(!folder.path().join("out/test/one/drums").exists());
+}
+
+/// Peak memory of the process, from Linux' own accounting: the same for a song ten times as long.
+#[cfg(target_os = "linux")]
+#[test]
+fn memory_does_not_grow_with_the_song() {
+    let folder = tempfile::tempdir().unwrap();
+    let peak_kib = |seconds: usize| -> u64 {
+        let path = folder.path().join("long.wav");
+        // Silence costs no network time.
+        write_wav(&path, &AudioBuffer::new(2, seconds * 44_100), 44_100, Format::Int16).unwrap();
+        let mut child = trainer()
+            .current_dir(folder.path())
+            .args(["separate", "long.wav", "-o", "out", "--format", "flac16"])
+            .stdout(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        let status = format!("/proc/{}/status", child.id());
+        let mut peak = 0;
+        while child.try_wait().unwrap().is_none() {
+            let text = std::fs::read_to_string(&status).unwrap_or_default();
+            let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or("0 kB");
+            peak = peak.max(line.trim().trim_end_matches(" kB").parse().unwrap_or(0));
+            std::thread::sleep(std::time::Duration::from_millis(2));
+        }
+        assert!(child.wait().unwrap().success() && peak > 1_000, "{peak}");
+        peak
+    };
+    let (short, long) = (peak_kib(20), peak_kib(400));
+    // The long song alone is 140 MiB in memory, its stems 560 MiB.
+    assert!(long < short + 30_000, "{short} KiB for 20 s, {long} KiB for 400 s");
 }
