@@ -228,6 +228,11 @@ impl Osc {
         level + correction(phase, step) - correction(fall, step) + 1.0 - 2.0 * width
     }
 
+    /// A sawtooth in step with the pulse that was just drawn, whose frequency it shares: the phase does not move.
+    pub fn ramp(&self, hz: f32) -> f32 {
+        2.0 * self.phase - 1.0 - correction(self.phase, hz / RATE)
+    }
+
     /// A sine, its phase moved by `modulation` (radians): frequency modulation as in the DX7.
     pub fn sine(&mut self, hz: f32, modulation: f32) -> f32 {
         (TAU * self.advance(hz / RATE) + modulation).sin()
@@ -333,12 +338,4 @@ pub fn add(target: &mut [f32], start: usize, source: &[f32], gain: f32) {
 /// The largest absolute sample.
 pub fn peak(signal: &[f32]) -> f32 {
     signal.iter().fold(0.0, |peak, x| peak.max(x.abs()))
-}
-
-/// Scales to a largest absolute sample of 1; silence stays.
-pub fn normalise(signal: &mut [f32]) {
-    let peak = peak(signal);
-    if peak > 1e-9 {
-        signal.iter_mut().for_each(|x| *x /= peak);
-    }
 }

@@ -1,10 +1,10 @@
 //! `trainer synth`: songs of our own, from no files at all.
 
 mod bass;
-mod beats;
 mod compose;
 mod drums;
 mod dsp;
+mod instruments;
 mod mix;
 mod other;
 // Read by the report.
@@ -13,8 +13,6 @@ pub mod reference;
 mod report;
 mod score;
 mod song;
-mod strings;
-mod strokes;
 mod voice;
 mod write;
 
