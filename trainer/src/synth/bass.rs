@@ -31,7 +31,7 @@ pub fn render(rng: &mut Rng, notes: &[Note], length: usize) -> Vec<Track> {
     }
     let tone = [
         Biquad::peak(rng.log_range(60.0, 120.0), 0.8, 1.5 + 2.0 * rng.normal()),
-        Biquad::low_pass(rng.log_range(1_200.0, 12_000.0)),
+        Biquad::low_pass(rng.log_range(600.0, 8_000.0)),
     ];
     let strip = Strip::draw(rng, if stringed { 32.0 } else { 24.0 }, 2.5).with(tone);
     if rng.chance(0.6) { strip.compressed(rng) } else { strip }.run(&mut track);
@@ -47,7 +47,7 @@ pub fn render(rng: &mut Rng, notes: &[Note], length: usize) -> Vec<Track> {
 /// An instrument, and whether it has strings.
 fn choose(rng: &mut Rng) -> (Box<dyn Instrument>, bool) {
     // Finger, plectrum, slap, upright; synthesiser, frequency modulation, deep sine.
-    match rng.weighted(&[3.0, 1.8, 1.2, 1.2, 3.0, 1.0, 1.5]) {
+    match rng.weighted(&[3.0, 1.6, 0.8, 1.2, 3.0, 1.0, 1.5]) {
         0 => (
             Box::new(Pluck {
                 pluck_hz: rng.log_range(300.0, 2_500.0),

@@ -186,6 +186,21 @@ impl Biquad {
         y
     }
 
+    /// Both channels through sections one after the other, in place. Faster than one section at a time: none has
+    /// to wait for the whole signal to be through the one before.
+    pub fn cascade(sections: &[Biquad], channels: &mut [Vec<f32>; 2]) {
+        let mut sections: Vec<[Biquad; 2]> = sections.iter().map(|s| [s.clone(), s.clone()]).collect();
+        let [left, right] = channels;
+        for (left, right) in left.iter_mut().zip(right.iter_mut()) {
+            let (mut l, mut r) = (*left + INAUDIBLE, *right + INAUDIBLE);
+            for section in &mut sections {
+                l = section[0].next(l);
+                r = section[1].next(r);
+            }
+            (*left, *right) = (l, r);
+        }
+    }
+
     /// A whole signal in place.
     pub fn run(mut self, signal: &mut [f32]) {
         signal.iter_mut().for_each(|x| *x = self.next(*x + INAUDIBLE));

@@ -62,6 +62,9 @@ pub fn render(rng: &mut Rng, part: &Part, length: usize) -> Track {
         }
         previous = Some(note.pitch);
     }
+    if track.power() < 1e-12 {
+        return track;
+    }
     track.level();
     let amplified = part.role == Role::Power
         || matches!(kind, Kind::Guitar | Kind::ElectricPiano | Kind::Lead) && rng.chance(0.35);
@@ -98,8 +101,10 @@ fn level_db(role: Role) -> f32 {
 /// What synthetic instruments need to be as bright as recorded ones in a mix.
 fn tone(rng: &mut Rng, kind: Kind) -> Vec<Biquad> {
     match kind {
-        Kind::SuperSaw | Kind::Stab | Kind::Lead => vec![Biquad::low_pass(rng.log_range(3_000.0, 14_000.0))],
-        _ => Vec::new(),
+        Kind::SuperSaw | Kind::Stab | Kind::Lead | Kind::Pad => {
+            vec![Biquad::low_pass(rng.log_range(1_500.0, 12_000.0))]
+        }
+        _ => vec![Biquad::high_shelf(2_500.0, -3.0)],
     }
 }
 

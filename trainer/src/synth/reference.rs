@@ -25,3 +25,51 @@ pub const LEVELS_DB: [[f32; 7]; STEMS] = [
     [-7.3, -6.0, -5.9, -8.2, -11.4, -18.3, -20.4],
     [-10.1, -5.5, -4.2, -7.4, -15.8, -19.5, -18.5],
 ];
+
+#[cfg(test)]
+mod tests {
+    use rayon::prelude::*;
+
+    use super::*;
+    use crate::synth::Generator;
+    use crate::synth::dsp::{RATE, Svf};
+
+    /// Energy in the octave bands and between 20 Hz and 20 kHz.
+    fn measure(signal: &[f32]) -> ([f64; 7], f64) {
+        let energy = |x: f32| f64::from(x) * f64::from(x);
+        let bands = BANDS_HZ.map(|hz| {
+            let mut filters = [Svf::new(hz, 1.414), Svf::new(hz, 1.414)];
+            let band = |x: &f32| {
+                let once = filters[0].next(*x).band;
+                energy(filters[1].next(once).band)
+            };
+            signal.iter().map(band).sum()
+        });
+        let mut low = Svf::new(20.0, 0.707);
+        (bands, signal.iter().map(|x| energy(low.next(*x).high)).sum())
+    }
+
+    /// The full comparison is `trainer synth --report`, on many more and longer songs; this finds what went far off.
+    #[test]
+    fn stems_sound_about_as_dark_and_bright_as_real_ones() {
+        assert!(RATE > 2.0 * 20_000.0);
+        let songs: Vec<_> =
+            (0..40u64).into_par_iter().map(|seed| Generator::default().song(seed, 3.0)).collect();
+        for (stem, target) in LEVELS_DB.iter().enumerate() {
+            let (mut shares, mut count) = ([0.0f64; 7], 0.0);
+            for song in &songs {
+                let (bands, total) = measure(song[stem].channel(0));
+                if total > 1e-3 {
+                    count += 1.0;
+                    shares.iter_mut().zip(bands).for_each(|(share, band)| *share += band / total);
+                }
+            }
+            assert!(count >= 20.0, "{count} of {} sound", songs.len());
+            for (band, share) in shares.iter().enumerate() {
+                let level = 10.0 * (share / count).log10();
+                let off = level - f64::from(target[band]);
+                assert!(off.abs() < 8.0, "stem {stem} at {} Hz: {off:.1} dB off", BANDS_HZ[band]);
+            }
+        }
+    }
+}

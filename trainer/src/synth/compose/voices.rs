@@ -20,7 +20,7 @@ type Word = (usize, usize, i32, u64);
 
 /// The lead voice and, often, voices that accompany it.
 pub fn voices(rng: &mut Rng, song: &Song, kind: Kind) -> Vec<VocalLine> {
-    let lowest = rng.range(40.0, 63.0) as i32;
+    let lowest = rng.range(38.0, 61.0) as i32;
     let pace = *rng.pick(&[2, 2, 2, 4]);
     // In most songs everything is sung; in some the verses, or all, are rapped or spoken.
     let deliveries = match rng.weighted(&[80.0, 7.0, 8.0, 3.0, 2.0]) {

@@ -106,7 +106,7 @@ impl Make {
             pitch: self.pitch * (1.0 + looseness * (0.008 * rng.normal() + 0.015 * (velocity - 0.7))),
             length: self.length * (1.0 + looseness * (0.08 * rng.normal() + 0.3 * (velocity - 0.7))),
             colour: self.colour + looseness * (0.12 * rng.normal() + 1.2 * (velocity - 0.7)),
-            noise: self.noise * (1.0 + looseness * 0.12 * rng.normal()),
+            noise: self.noise * (1.0 + looseness * (0.12 * rng.normal() + 0.9 * (velocity - 0.7))),
             sweep: self.sweep * (0.7 + 0.4 * velocity),
             place: (self.place + looseness * 0.12 * rng.normal()).clamp(0.0, 1.0),
             seed: self.seed,
@@ -118,7 +118,7 @@ impl Make {
 pub fn stroke(rng: &mut Rng, family: Family, piece: Piece, make: &Make, velocity: f32) -> Vec<f32> {
     use shapes::{crush, gate};
     let machine = matches!(family, Family::Tr808 | Family::Tr909 | Family::Digital | Family::Glitch);
-    let make = &make.at(rng, velocity, if machine { 0.35 } else { 1.0 });
+    let make = &make.at(rng, velocity, if machine { 0.5 } else { 1.0 });
     let noise = &mut super::super::dsp::Noise::new(rng.bits());
     let mut sound = match piece {
         Piece::Kick => skins::kick(family, make, noise),

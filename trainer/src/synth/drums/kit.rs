@@ -146,9 +146,7 @@ impl Kit {
             close.absorb(&room, settings.level);
         }
         self.strip.run(&mut close);
-        for channel in &mut close.channels {
-            self.band.iter().for_each(|section| section.clone().run(channel));
-        }
+        Biquad::cascade(&self.band, &mut close.channels);
         if self.main == Family::Break || self.main == Family::Industrial {
             // These were compressed to death before anybody mixed them.
             Compressor { threshold_db: -8.0, ratio: 6.0, attack: 0.003, release: 0.08 }
@@ -181,19 +179,19 @@ impl Room {
             attack: rng.log_range(0.001, 0.01),
             release: rng.log_range(0.05, 0.3),
         });
-        Self { reverb, level: rng.log_range(0.05, 0.4), squash }
+        Self { reverb, level: rng.log_range(0.07, 0.5), squash }
     }
 }
 
 fn usual_level_db(piece: Piece) -> f32 {
     match piece {
-        Piece::Kick => 0.0,
-        Piece::Snare | Piece::Clap => -1.0,
-        Piece::Hat | Piece::OpenHat => -12.0,
-        Piece::Ride => -12.0,
-        Piece::Crash => -9.0,
-        Piece::TomHigh | Piece::TomLow => -3.0,
-        Piece::PercussionA | Piece::PercussionB => -9.0,
+        Piece::Kick => -3.5,
+        Piece::Snare | Piece::Clap => 1.5,
+        Piece::Hat | Piece::OpenHat => -8.5,
+        Piece::Ride => -9.0,
+        Piece::Crash => -6.5,
+        Piece::TomHigh | Piece::TomLow => -2.5,
+        Piece::PercussionA | Piece::PercussionB => -5.0,
     }
 }
 

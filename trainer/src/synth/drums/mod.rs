@@ -46,3 +46,6 @@ pub fn render(rng: &mut Rng, hits: &[Hit], length: usize) -> Vec<Track> {
     }
     vec![kit.mix(microphones)]
 }
+
+#[cfg(test)]
+mod tests;

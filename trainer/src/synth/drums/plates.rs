@@ -23,8 +23,13 @@ pub fn cymbal(family: Family, m: &Make, noise: &mut Noise, t60: f32, high: f32) 
         | Family::Tr909
         | Family::Orchestral
         | Family::Break => {
-            let weight = if family == Family::Rock || family == Family::Orchestral { 0.8 } else { 1.0 };
-            plate(m, noise, t60, bright * weight)
+            let (high, long) = match family {
+                Family::Rock | Family::Orchestral => (0.7, 1.2),
+                // Played faster than it was recorded.
+                Family::Break => (1.3, 0.7),
+                _ => (1.0, 1.0),
+            };
+            plate(m, noise, t60 * long, bright * high)
         }
         Family::Brushes | Family::Hands | Family::Lofi => {
             let mut out = burst(noise, 6_500.0 * bright, 0.35, t60);

@@ -23,7 +23,7 @@ struct Kick {
 fn kick_recipe(family: Family) -> Kick {
     let [hz, sweep, fall, t60, drive, skin, shell, click_hz, click, fm] = match family {
         Family::Acoustic =>   [58.0, 1.3, 0.018, 0.36, 0.0, 0.16, 0.30, 3_200.0, 0.35, 0.0],
-        Family::Rock =>       [62.0, 1.8, 0.014, 0.32, 0.8, 0.20, 0.30, 4_200.0, 0.60, 0.0],
+        Family::Rock =>       [54.0, 2.2, 0.014, 0.42, 0.8, 0.20, 0.30, 4_800.0, 0.70, 0.0],
         Family::Metal =>      [66.0, 2.5, 0.009, 0.18, 1.2, 0.10, 0.10, 5_500.0, 1.00, 0.0],
         Family::Brushes =>    [62.0, 0.5, 0.020, 0.30, 0.0, 0.05, 0.50, 1_500.0, 0.05, 0.0],
         Family::Hands =>      [84.0, 0.6, 0.020, 0.25, 0.0, 0.35, 0.50, 2_000.0, 0.30, 0.0],
@@ -81,7 +81,7 @@ fn snare_recipe(family: Family) -> Snare {
     let [hz, t60, skin, tone, fm, scrap, wires_hz, wires_t60, wires, rattle, stick] = match family {
         Family::Acoustic | Family::Brushes =>
                               [185.0, 0.22, 0.40, 0.0, 0.0, 0.0, 1_400.0, 0.20, 0.30, 0.40, 0.50],
-        Family::Rock =>       [168.0, 0.30, 0.45, 0.3, 0.0, 0.0, 1_200.0, 0.28, 0.35, 0.50, 0.60],
+        Family::Rock =>       [150.0, 0.38, 0.45, 0.4, 0.0, 0.0,   900.0, 0.36, 0.40, 0.60, 0.60],
         Family::Metal =>      [220.0, 0.14, 0.40, 0.4, 0.0, 0.0, 1_800.0, 0.14, 0.40, 0.35, 0.90],
         Family::Hands =>      [240.0, 0.30, 0.40, 0.0, 0.0, 0.0, 1_500.0, 0.05, 0.20, 0.70, 0.30],
         Family::Orchestral => [210.0, 0.20, 0.25, 0.0, 0.0, 0.0, 2_200.0, 0.35, 0.40, 0.30, 0.35],
@@ -125,7 +125,9 @@ pub fn snare(family: Family, m: &Make, noise: &mut Noise) -> Vec<f32> {
             (s.wires * m.noise, &|noise: &mut Noise| {
                 hiss(noise, s.wires_hz * bright, s.wires_t60 * m.length)
             }),
-            (s.rattle * m.noise, &|noise: &mut Noise| burst(noise, 900.0 * bright, 0.5, 0.13 * m.length)),
+            (1.5 * s.rattle * m.noise, &|noise: &mut Noise| {
+                burst(noise, 900.0 * bright, 0.5, 0.13 * m.length)
+            }),
             (s.stick, &|noise: &mut Noise| burst(noise, 3_500.0 * bright, 0.6, 0.012)),
         ],
         noise,

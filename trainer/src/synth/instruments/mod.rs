@@ -58,3 +58,6 @@ impl Vibrato {
         self.depth * ((seconds - 0.12) * 3.0).clamp(0.0, 1.0) * swing
     }
 }
+
+#[cfg(test)]
+mod tests;

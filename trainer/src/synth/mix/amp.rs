@@ -48,7 +48,7 @@ impl Amp {
         for channel in &mut track.channels {
             Biquad::high_pass(self.low_cut_hz).run(channel);
             channel.iter_mut().for_each(|x| *x = saturate(*x * drive + self.bias) - saturate(self.bias));
-            self.speaker.iter().for_each(|section| section.clone().run(channel));
         }
+        Biquad::cascade(&self.speaker, &mut track.channels);
     }
 }

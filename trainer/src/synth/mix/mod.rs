@@ -59,6 +59,11 @@ impl Track {
         }
     }
 
+    /// Mean square over both channels.
+    pub fn power(&self) -> f32 {
+        power(&self.channels)
+    }
+
     /// Scales everything.
     pub fn scale(&mut self, factor: f32) {
         self.channels.iter_mut().flatten().for_each(|x| *x *= factor);

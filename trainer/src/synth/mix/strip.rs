@@ -43,9 +43,7 @@ impl Strip {
 
     /// Runs a track through the strip.
     pub fn run(&self, track: &mut Track) {
-        for channel in &mut track.channels {
-            self.equaliser.iter().for_each(|section| section.clone().run(channel));
-        }
+        Biquad::cascade(&self.equaliser, &mut track.channels);
         if let Some(compressor) = &self.compressor {
             compressor.run(&mut track.channels);
         }

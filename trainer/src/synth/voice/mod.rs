@@ -69,7 +69,7 @@ pub fn render(rng: &mut Rng, lines: &[VocalLine], length: usize) -> Vec<Track> {
 
 /// Where the desk cuts off the microphone's rumble, Hz.
 fn low_cut_hz(line: &VocalLine) -> f32 {
-    if line.voice == Voice::Lead { 80.0 } else { 130.0 }
+    if line.voice == Voice::Lead { 70.0 } else { 110.0 }
 }
 
 /// The middle of a line's range.

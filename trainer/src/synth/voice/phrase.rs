@@ -96,11 +96,12 @@ impl Phrase<'_> {
                 hz += 0.01 * (next_hz - hz);
                 let pulse = voicing * source.next(hz, tension, breath, &mut noise);
                 // Formants in parallel, of alternating sign as in a tube.
-                let mut voice = 0.0;
-                for (formant, weight) in formants.iter_mut().zip(weights) {
+                let [first, upper @ ..] = &mut formants;
+                let mut voice = weights[0] * first.next(pulse).low;
+                for (formant, weight) in upper.iter_mut().zip(&weights[1..]) {
                     voice += weight * formant.next(pulse).band;
                 }
-                *x = voice + frication * friction.next(noise.next()).band;
+                *x = voice + 0.4 * frication * friction.next(noise.next()).band;
             }
         }
         out
@@ -238,7 +239,9 @@ fn tune(
             let (f, at, width) = (centres[j], centres[i], widths[j]);
             weight *= f * f / ((f * f - at * at).powi(2) + (at * width).powi(2)).sqrt();
         }
-        weights[i] = if i % 2 == 0 { weight } else { -weight };
+        // The lowest passes all that lies below it too, and its peak is as high as it is sharp.
+        let sharpness = if i == 0 { centres[0] / widths[0] } else { 1.0 };
+        weights[i] = weight / sharpness * if i % 2 == 0 { 1.0 } else { -1.0 };
         formants[i].tune(centres[i], centres[i] / widths[i]);
     }
 }
