@@ -31,6 +31,7 @@ pub fn render(rng: &mut Rng, notes: &[Note], length: usize) -> Vec<Track> {
     }
     let tone = [
         Biquad::peak(rng.log_range(60.0, 120.0), 0.8, 1.5 + 2.0 * rng.normal()),
+        Biquad::high_shelf(900.0, -2.0),
         Biquad::low_pass(rng.log_range(600.0, 8_000.0)),
     ];
     let strip = Strip::draw(rng, if stringed { 32.0 } else { 24.0 }, 2.5).with(tone);

@@ -116,7 +116,10 @@ pub fn arrange(rng: &mut Rng, kind: Kind, bar_steps: usize, bars: usize, parts: 
             vocals: kind.has(3) && rng.chance(fullness * 0.9),
             other: (0..parts).map(|_| kind.has(2) && rng.chance(fullness * 0.8)).collect(),
             energy: (letters[letter] + 0.1 * rng.normal()).clamp(0.05, 1.0),
-            stop: rng.chance(0.08).then(|| STEPS_PER_BEAT * rng.below(bar_steps / STEPS_PER_BEAT)),
+            // Mostly the last beat or two, at times the whole bar.
+            stop: rng
+                .chance(0.08)
+                .then(|| bar_steps - (STEPS_PER_BEAT * *rng.pick(&[1, 1, 2, 2, 4])).min(bar_steps)),
         };
         // A stem's single part plays wherever the stem does.
         if kind.has(2) && !section.other.contains(&true) && (alone || rng.chance(0.85)) {

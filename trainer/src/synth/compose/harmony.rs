@@ -125,7 +125,7 @@ fn chord(key: i32, scale: &[i32; 7], degree: usize, colour: Colour) -> Chord {
         Colour::Triads => {}
         Colour::Sevenths => tones.push(tone(6)),
         Colour::Ninths => tones.extend([tone(6), tone(8)]),
-        Colour::Suspended => tones[1] = tone(if degree % 2 == 0 { 3 } else { 1 }),
+        Colour::Suspended => tones[1] = tone(if degree.is_multiple_of(2) { 3 } else { 1 }),
     }
     Chord { root: tone(0), tones }
 }

@@ -129,7 +129,7 @@ impl Manner {
                 vec![match order {
                     0 => tones[index % n],
                     1 => tones[n - 1 - index % n],
-                    2 => tones[if index / n % 2 == 0 { index % n } else { n - 1 - index % n }],
+                    2 => tones[if (index / n).is_multiple_of(2) { index % n } else { n - 1 - index % n }],
                     _ => tones[rng.below(n)],
                 }]
             }

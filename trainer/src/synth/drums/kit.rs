@@ -185,7 +185,7 @@ impl Room {
 
 fn usual_level_db(piece: Piece) -> f32 {
     match piece {
-        Piece::Kick => -3.5,
+        Piece::Kick => -4.5,
         Piece::Snare | Piece::Clap => 1.5,
         Piece::Hat | Piece::OpenHat => -8.5,
         Piece::Ride => -9.0,

@@ -100,8 +100,11 @@ pub fn fm(hz: f32, ratio: f32, index: f32, t60: f32) -> Vec<f32> {
         .collect()
 }
 
+/// A layer of a stroke: its level, and how it is made.
+pub type Layer<'a> = (f32, &'a dyn Fn(&mut Noise) -> Vec<f32>);
+
 /// Layers sounds; the result is as long as the longest. Layers of level 0 are skipped.
-pub fn layers(sounds: &[(f32, &dyn Fn(&mut Noise) -> Vec<f32>)], noise: &mut Noise) -> Vec<f32> {
+pub fn layers(sounds: &[Layer], noise: &mut Noise) -> Vec<f32> {
     let mut out: Vec<f32> = Vec::new();
     for (level, make) in sounds {
         if *level > 0.0 {

@@ -2,7 +2,7 @@
 
 use engine::STEMS;
 
-use super::super::dsp::gain;
+use super::super::dsp::{Biquad, gain};
 use super::dynamics::limit;
 use super::{Stereo, loud_power, power};
 use crate::rng::Rng;
@@ -17,6 +17,7 @@ const INPUT_SDR_DB: (f32, f32) = (-12.0, 2.0);
 ///
 /// Every sample ends as a whole multiple of 2^-23, so stems add up to the mixture without any rounding, in any order.
 pub fn master(rng: &mut Rng, stems: &mut [Stereo; STEMS]) {
+    tone(rng, stems);
     balance(rng, stems);
     let length = stems[0][0].len();
     // The loudest of the mixture's two channels at each frame.
@@ -39,6 +40,24 @@ pub fn master(rng: &mut Rng, stems: &mut [Stereo; STEMS]) {
                 *x = (*x * g * master * GRID).round() / GRID;
             }
         }
+    }
+}
+
+/// The master's equaliser, the same for every stem: as it is linear, stems still add up.
+fn tone(rng: &mut Rng, stems: &mut [Stereo; STEMS]) {
+    let mut sections = Vec::new();
+    if rng.chance(0.5) {
+        sections.push(Biquad::peak(rng.log_range(60.0, 400.0), 0.6, 1.5 * rng.normal()));
+        sections.push(Biquad::peak(rng.log_range(400.0, 4_000.0), 0.6, 1.5 * rng.normal()));
+        sections.push(Biquad::high_shelf(rng.log_range(4_000.0, 10_000.0), 1.5 * rng.normal()));
+    }
+    if rng.chance(0.15) {
+        // Tapes, broadcasts and codecs end somewhere.
+        let hz = rng.range(10_000.0, 18_000.0);
+        sections.extend([Biquad::low_pass(hz), Biquad::low_pass(hz)]);
+    }
+    if !sections.is_empty() {
+        stems.iter_mut().for_each(|stem| Biquad::cascade(&sections, stem));
     }
 }
 

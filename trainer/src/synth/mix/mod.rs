@@ -78,6 +78,9 @@ impl Track {
     }
 }
 
+#[cfg(test)]
+mod tests;
+
 /// Mean square over both channels.
 pub fn power(channels: &Stereo) -> f32 {
     let sum: f64 = channels.iter().flatten().map(|x| f64::from(x * x)).sum();

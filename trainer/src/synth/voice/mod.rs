@@ -124,3 +124,6 @@ fn breathe(rng: &mut Rng, singer: &Singer, out: &mut [f32], before: usize) {
         *x += level * shape * throat.next(noise.next()).band;
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -52,6 +52,8 @@ impl Phrase<'_> {
         let mut weights = [0.0f32; 5];
         let mut shape = syllables[0].vowel;
         let mut pitch = melody[0] - rng.range(0.0, 2.0);
+        // What is left above the fifth formant, where no vowel differs from another.
+        let mut top = Svf::new(7_000.0 * singer.formants, 0.6);
         let mut friction = Svf::new(5_000.0, 1.0);
         let mut source = Glottis::new(singer.jitter, singer.growl);
         let (mut vibrato_phase, mut drift, mut vibrato_now) = (rng.unit() * TAU, 0.0f32, 0.0f32);
@@ -98,10 +100,11 @@ impl Phrase<'_> {
                 // Formants in parallel, of alternating sign as in a tube.
                 let [first, upper @ ..] = &mut formants;
                 let mut voice = weights[0] * first.next(pulse).low;
+                voice += 0.8 * weights[4] * top.next(pulse).band;
                 for (formant, weight) in upper.iter_mut().zip(&weights[1..]) {
                     voice += weight * formant.next(pulse).band;
                 }
-                *x = voice + 0.4 * frication * friction.next(noise.next()).band;
+                *x = voice + 0.32 * frication * friction.next(noise.next()).band;
             }
         }
         out
