@@ -81,6 +81,12 @@ pub enum Role {
     Lead,
     /// Low chords in fifths, as on an overdriven guitar.
     Power,
+    /// A short figure in one voice that comes back in every bar or two.
+    Riff,
+    /// Low notes that are no bass: a pianist's left hand, cellos, low brass, a baritone guitar.
+    Low,
+    /// No notes but noises: risers, wind, crackle. Pitches say nothing here.
+    Effect,
 }
 
 /// A part of the "other" stem.
@@ -91,12 +97,35 @@ pub struct Part {
     pub notes: Vec<Note>,
 }
 
+/// What a voice does in a song.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Voice {
+    /// In front.
+    Lead,
+    /// The lead once more, by the same singer.
+    Double,
+    /// The lead's words on other notes.
+    Harmony,
+    /// One of many behind.
+    Choir,
+}
+
 /// A sung (or spoken) line: notes without a gap form a phrase.
 pub struct VocalLine {
-    /// One syllable per note.
+    /// What this voice does.
+    pub voice: Voice,
+    /// What it sings.
     pub notes: Vec<Note>,
+    /// For each note a number that says which syllable it is sung on: equal numbers sound alike, and
+    /// [`VocalLine::HOLD`] goes on with the syllable before.
+    pub syllables: Vec<u64>,
     /// Spoken rhythmically rather than sung.
     pub spoken: bool,
+}
+
+impl VocalLine {
+    /// The number of no syllable: the note is sung on the vowel of the one before.
+    pub const HOLD: u64 = 0;
 }
 
 /// A whole song.

@@ -21,7 +21,7 @@ impl Generator {
         let mut rng = Rng::new(seed, &[SONG]);
         // Each player has dice of its own, so that a change to one does not change all songs altogether.
         let score = compose::compose(&mut rng.fork(), seconds);
-        let space = Space::draw(&mut rng.fork(), score.bpm);
+        let space = Space::draw(&mut rng.fork(), &score);
         let drums = drums::render(&mut rng.fork(), &score.drums, length);
         let bass = bass::render(&mut rng.fork(), &score.bass, length);
         let mut player = rng.fork();
