@@ -9,11 +9,13 @@ use clap::{Parser, Subcommand};
 
 mod check;
 mod embedded;
+mod evaluate;
 mod exit;
 mod import;
 mod inspect;
 mod metrics;
 mod rng;
+mod score;
 mod separate;
 mod synth;
 mod train;
@@ -31,6 +33,7 @@ enum Command {
     Check(check::Args),
     Import(import::Args),
     Inspect(inspect::Args),
+    Score(score::Args),
     Separate(separate::Args),
     Synth(synth::Args),
     Train(train::Args),
@@ -41,6 +44,7 @@ fn main() -> ExitCode {
         Command::Check(args) => check::run(&args),
         Command::Import(args) => import::run(&args),
         Command::Inspect(args) => inspect::run(&args),
+        Command::Score(args) => score::run(&args),
         Command::Separate(args) => separate::run(&args),
         Command::Synth(args) => synth::run(&args),
         Command::Train(args) => train::run(&args),

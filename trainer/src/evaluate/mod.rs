@@ -1,0 +1,2 @@
+//! `trainer evaluate`.
+pub mod stem_files;
