@@ -3,15 +3,18 @@
 use std::ops::Range;
 
 use faer::dyn_stack::{MemBuffer, MemStack};
-use faer::linalg::cholesky::llt::factor::{LltRegularization, cholesky_in_place, cholesky_in_place_scratch};
+use faer::linalg::cholesky::llt::factor::{cholesky_in_place, cholesky_in_place_scratch};
 use faer::linalg::cholesky::llt::solve::solve_in_place;
 use faer::{Mat, Par};
 
 use super::correlation::Correlations;
 
-/// A delayed channel is left out when less than this part of its energy is news beside the channels before it: its
-/// share of the solution would be rounding noise. So a mono stem stored as stereo is no singular system.
-const NEWS: f64 = 1e-14;
+/// What is added to the diagonal, in parts of each channel's energy, until rounding leaves the equations solvable.
+///
+/// They are singular where a channel follows from others by a filter: a mono stem stored as stereo, a pure tone, a
+/// low-pass without dither. museval adds 2e-16 of full scale, and takes any least-squares solution where that is
+/// not enough. A ridge takes the smallest one.
+const RIDGES: [f64; 5] = [0.0, 1e-13, 1e-12, 1e-11, 1e-10];
 
 /// The factored normal equations of some references' channels, each delayed by 0 to `taps - 1` frames.
 pub struct Projection {
@@ -30,7 +33,7 @@ impl Projection {
         let zero = correlations.zero();
         let scales: Vec<f64> = channels.clone().map(|c| 1.0 / correlations.of(c, c)[zero].sqrt()).collect();
         let size = channels.len() * taps;
-        let mut factor = Mat::zeros(size, size);
+        let mut equations = Mat::zeros(size, size);
         for column in 0..size {
             let (i, b) = (column / taps, column % taps);
             for j in i..channels.len() {
@@ -39,24 +42,11 @@ impl Projection {
                 let first = if i == j { b } else { 0 };
                 // The product of channel j delayed by a with channel i delayed by b.
                 for a in first..taps {
-                    factor[(j * taps + a, column)] = scale * pair[zero + b - a];
+                    equations[(j * taps + a, column)] = scale * pair[zero + b - a];
                 }
             }
         }
-        // A pivot below the limit becomes so large that its unknown vanishes.
-        let regularization = LltRegularization {
-            dynamic_regularization_epsilon: NEWS,
-            dynamic_regularization_delta: 1e200,
-        };
-        let mut memory = MemBuffer::new(cholesky_in_place_scratch::<f64>(size, Par::Seq, Default::default()));
-        // With the regularisation, only numbers that are not finite make it fail; their solutions are no numbers too.
-        let _ = cholesky_in_place(
-            factor.as_mut(),
-            regularization,
-            Par::Seq,
-            MemStack::new(&mut memory),
-            Default::default(),
-        );
+        let factor = RIDGES.into_iter().find_map(|ridge| cholesky(&equations, ridge)).unwrap_or(equations);
         Self { channels, taps, scales, factor }
     }
 
@@ -82,4 +72,15 @@ impl Projection {
             })
             .collect()
     }
+}
+
+/// The lower Cholesky factor of the lower triangle, or `None` when that is not positive definite.
+fn cholesky(equations: &Mat<f64>, ridge: f64) -> Option<Mat<f64>> {
+    let mut factor = equations.clone();
+    factor.diagonal_mut().column_vector_mut().iter_mut().for_each(|x| *x += ridge);
+    let scratch = cholesky_in_place_scratch::<f64>(factor.nrows(), Par::Seq, Default::default());
+    let (mut memory, options) = (MemBuffer::new(scratch), Default::default());
+    let stack = MemStack::new(&mut memory);
+    cholesky_in_place(factor.as_mut(), options, Par::Seq, stack, Default::default()).ok()?;
+    Some(factor)
 }
