@@ -214,7 +214,10 @@ fn read_references(pairs: &[Pair]) -> anyhow::Result<(Vec<AudioBuffer>, u32)> {
             describe(shape)
         );
         if audio.iter().flatten().all(|&x| x == 0.0) {
-            eprintln!("note: {} is silent: the stem has no BSSEval, the others are scored without it", pair.name);
+            eprintln!(
+                "note: {} is silent: the stem has no BSSEval, the others are scored without it",
+                pair.name
+            );
         }
         references.push(audio);
     }

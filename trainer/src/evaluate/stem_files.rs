@@ -9,7 +9,7 @@ use engine::Stem;
 use engine::audio::{AudioBuffer, Reader};
 
 /// Files with other endings may lie in a song's folder without being taken for stems.
-const ENDINGS: [&str; 8] = ["wav", "flac", "aif", "aiff", "mp3", "ogg", "m4a", "mp4"];
+const ENDINGS: [&str; 4] = ["wav", "flac", "aif", "aiff"];
 
 /// The file that is no stem but their sum.
 pub const MIXTURE: &str = "mixture";

@@ -152,7 +152,12 @@ impl Bank {
     }
 
     /// Energies by target. The window's signals start from silence and ring out, as museval's do.
-    fn energies(&mut self, filters: &[Filters], references: &[Vec<f64>], targets: &[Vec<f64>]) -> Vec<Energies> {
+    fn energies(
+        &mut self,
+        filters: &[Filters],
+        references: &[Vec<f64>],
+        targets: &[Vec<f64>],
+    ) -> Vec<Energies> {
         let frames = references.first().map_or(0, Vec::len);
         let memory = self.taps - 1;
         let channels = targets.len() / filters.len();
@@ -208,10 +213,7 @@ impl Bank {
         for edge in [0, last] {
             self.sum[edge].im = 0.0;
         }
-        let _ = self.inverse.process_with_scratch(
-            &mut self.sum,
-            &mut self.filtered[which],
-            &mut self.scratch[1],
-        );
+        let _ =
+            self.inverse.process_with_scratch(&mut self.sum, &mut self.filtered[which], &mut self.scratch[1]);
     }
 }

@@ -116,7 +116,11 @@ impl<'a> BssEval<'a> {
             let outputs = target * count..(target + 1) * count;
             let at = self.audible.iter().position(|s| s == stem).unwrap_or_default();
             let own = self.own[at].filters(&correlations, outputs.clone());
-            filters.push(Filters { references: at * count..(at + 1) * count, own, all: all[outputs].to_vec() });
+            filters.push(Filters {
+                references: at * count..(at + 1) * count,
+                own,
+                all: all[outputs].to_vec(),
+            });
         }
         let measured = framing.measure(&references, &targets, &filters, self.options.taps);
         for (stem, ratios) in scored.into_iter().zip(measured) {
