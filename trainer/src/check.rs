@@ -1,4 +1,4 @@
-//! `trainer check`: runs parity vectors of original PyTorch programs through our networks.
+//! `trainer check`: runs parity vectors of original programs through our networks and our metrics.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -14,17 +14,20 @@ use engine::{STEMS, Stem};
 use safetensors::SafeTensors;
 use serde::Deserialize;
 
-/// Compares our networks with the outputs of the original programs, stored in parity vectors.
+mod bss_eval;
+
+/// Compares our networks and metrics with the outputs of the original programs, stored in parity vectors.
 ///
 /// Exit code 0: all agree. 1: some differ or are broken. 2: an architecture is not supported yet.
 #[derive(Parser)]
 pub struct Args {
-    /// Parity vectors: safetensors with `input`, `output*`, `model.*` and the header key `config`.
+    /// Parity vectors: safetensors with the header key `config`, and `input`, `output*` and `model.*`, or museval's
+    /// `reference.*`, `estimate.*` and ratios.
     #[arg(required = true)]
     files: Vec<PathBuf>,
-    /// Largest absolute difference that counts as agreement.
-    #[arg(long, default_value_t = 1e-4)]
-    tolerance: f32,
+    /// Largest absolute difference that counts as agreement: 1e-4 for networks, 0.01 dB for metrics unless given.
+    #[arg(long)]
+    tolerance: Option<f64>,
 }
 
 /// What became of one file.
@@ -55,6 +58,9 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     })
 }
 
+/// Largest difference of networks' outputs that counts as agreement.
+const TOLERANCE: f64 = 1e-4;
+
 /// How a vector's `config` names the layer and networks that we have.
 const TRANSFORMER: &str = "DPTNet improved TransformerEncoderLayer";
 const SUPPORTED: [&str; 3] = [TRANSFORMER, "seed DL_project", "Wave-U-Net-Pytorch"];
@@ -62,6 +68,7 @@ const SUPPORTED: [&str; 3] = [TRANSFORMER, "seed DL_project", "Wave-U-Net-Pytorc
 /// The parts of a vector's `config` that shapes do not tell.
 #[derive(Deserialize)]
 struct Config {
+    tool: Option<String>,
     architecture: Option<String>,
     strides: Option<usize>,
     heads: Option<usize>,
@@ -84,12 +91,16 @@ impl Config {
     }
 }
 
-fn check(file: &Path, tolerance: f32) -> Result<Verdict> {
+fn check(file: &Path, tolerance: Option<f64>) -> Result<Verdict> {
     let bytes = std::fs::read(file)?;
     let (_, metadata) = SafeTensors::read_metadata(&bytes).context("not a whole safetensors file")?;
     let config = metadata.metadata().as_ref().and_then(|m| m.get("config"));
-    let config: Config = serde_json::from_str(config.context("no `config` in the header")?)
-        .context("its `config` is not a parity vector's")?;
+    let text = config.context("no `config` in the header")?;
+    let config: Config = serde_json::from_str(text).context("its `config` is not a parity vector's")?;
+    if config.tool.as_deref().is_some_and(|tool| tool.starts_with(bss_eval::TOOL)) {
+        return bss_eval::check(file, &bytes, text, tolerance);
+    }
+    let tolerance = tolerance.unwrap_or(TOLERANCE);
     let architecture = config.architecture.as_deref().unwrap_or("none named");
     if !SUPPORTED.iter().any(|name| architecture.starts_with(name)) {
         eprintln!("{}: architecture not supported yet: {architecture}", file.display());
@@ -126,7 +137,7 @@ fn check(file: &Path, tolerance: f32) -> Result<Verdict> {
         }
         let difference = (output - expected)?.abs()?.max_all()?.to_scalar::<f32>()?;
         // Written so that a NaN differs.
-        let agrees = difference <= tolerance;
+        let agrees = f64::from(difference) <= tolerance;
         let word = if agrees { "agrees" } else { "DIFFERS" };
         println!("{}: {name}: largest difference {difference:.2e}, {word}", file.display());
         if !agrees {

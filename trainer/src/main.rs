@@ -9,11 +9,13 @@ use clap::{Parser, Subcommand};
 
 mod check;
 mod embedded;
+mod evaluate;
 mod exit;
 mod import;
 mod inspect;
 mod metrics;
 mod rng;
+mod score;
 mod separate;
 mod synth;
 mod train;
@@ -29,8 +31,10 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Check(check::Args),
+    Evaluate(evaluate::Args),
     Import(import::Args),
     Inspect(inspect::Args),
+    Score(score::Args),
     Separate(separate::Args),
     Synth(synth::Args),
     Train(train::Args),
@@ -39,8 +43,10 @@ enum Command {
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Check(args) => check::run(&args),
+        Command::Evaluate(args) => evaluate::run(&args),
         Command::Import(args) => import::run(&args),
         Command::Inspect(args) => inspect::run(&args),
+        Command::Score(args) => score::run(&args),
         Command::Separate(args) => separate::run(&args),
         Command::Synth(args) => synth::run(&args),
         Command::Train(args) => train::run(&args),

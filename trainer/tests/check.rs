@@ -42,6 +42,16 @@ fn differences_above_the_tolerance_end_with_1() {
 }
 
 #[test]
+fn our_bss_eval_gives_the_figures_of_museval() {
+    let vector = data("museval_v4_short.safetensors");
+    let output = check(std::slice::from_ref(&vector), &[]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output));
+    assert_eq!(text(&output).matches("1 without a number, agrees").count(), 4 * 4, "{}", text(&output));
+    let output = check(&[vector], &["--tolerance", "1e-18"]);
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output));
+}
+
+#[test]
 fn architectures_that_we_do_not_have_end_with_2_and_broken_files_with_1() {
     let folder = tempfile::tempdir().unwrap();
     let vector = folder.path().join("demucs.safetensors");

@@ -6,21 +6,29 @@ use engine::audio::AudioBuffer;
 use engine::checkpoint::Metric;
 use engine::{STEMS, Stem};
 
+/// How a figure comes about, for tables.
+pub const FORMULA: &str = "plain SDR as in the MDX challenge: 10 log10((sum of s^2 + 1e-7) / (sum of (s - e)^2 + 1e-7)) \
+                           over the whole song and all channels";
+
 /// What the figures are, for logs and checkpoints.
-pub const DEFINITION: &str = "plain SDR: 10 log10(|s|^2 / |s - e|^2) over a whole song and both channels, mean over \
-                              songs; songs in which the stem is silent (below -60 dBFS RMS) are left out";
+pub const DEFINITION: &str = "plain SDR as in the MDX challenge: 10 log10((|s|^2 + 1e-7) / (|s - e|^2 + 1e-7)) over a \
+                              whole song and both channels, mean over songs; songs in which the stem is silent \
+                              (below -60 dBFS RMS) are left out";
+
+/// Of the MDX challenge's definition (Mitsufuji et al., "Music demixing challenge 2021", 2022).
+const EPSILON: f64 = 1e-7;
 
 /// Plain SDR in dB; `None` when the reference is silent.
 pub fn sdr(reference: &AudioBuffer, estimate: &AudioBuffer) -> Option<f64> {
-    let square = |x: f32| f64::from(x) * f64::from(x);
+    let square = |x: f64| x * x;
     let (mut signal, mut error) = (0.0, 0.0);
     for (s, e) in reference.iter().zip(estimate.iter()) {
-        signal += s.iter().map(|x| square(*x)).sum::<f64>();
-        error += s.iter().zip(e).map(|(s, e)| square(s - e)).sum::<f64>();
+        signal += s.iter().map(|s| square(f64::from(*s))).sum::<f64>();
+        error += s.iter().zip(e).map(|(s, e)| square(f64::from(*s) - f64::from(*e))).sum::<f64>();
     }
     let count = (reference.channels() * reference.frames()).max(1) as f64;
     let audible = signal / count > 1e-6;
-    audible.then(|| 10.0 * (signal / error.max(1e-12)).log10())
+    audible.then(|| 10.0 * ((signal + EPSILON) / (error + EPSILON)).log10())
 }
 
 /// Scores by stem, of several songs.

@@ -1,6 +1,8 @@
 //! The `trainer` command as its users run it.
 
 mod common;
+mod evaluate;
+mod score;
 mod separate;
 mod synth;
 mod train;

@@ -1,0 +1,75 @@
+//! What is evaluated: checkpoints, and baselines that say what their figures are worth.
+
+use anyhow::Context;
+use engine::STEMS;
+use engine::audio::AudioBuffer;
+use engine::checkpoint::Checkpoint;
+use engine::separator::{at_rate, offline};
+
+use super::dataset::SongAudio;
+use super::{irm, stem_files};
+use crate::embedded;
+
+/// One way to stems.
+pub struct Method {
+    /// As the user called it.
+    pub name: String,
+    kind: Kind,
+}
+
+enum Kind {
+    /// Doing nothing: the mixture is taken for each stem.
+    Mixture,
+    /// See [`irm`].
+    Irm,
+    Checkpoint(Box<Checkpoint>),
+}
+
+impl Method {
+    /// `mixture`, `irm`, `studio`, or a checkpoint file.
+    ///
+    /// # Errors
+    /// The checkpoint cannot be read, or not be run.
+    pub fn new(name: &str) -> anyhow::Result<Self> {
+        let kind = match name {
+            stem_files::MIXTURE => Kind::Mixture,
+            "irm" => Kind::Irm,
+            name => {
+                let checkpoint = embedded::checkpoint(name)?;
+                checkpoint.separator().with_context(|| format!("{name} cannot be run as a separator"))?;
+                Kind::Checkpoint(Box::new(checkpoint))
+            }
+        };
+        Ok(Self { name: name.to_owned(), kind })
+    }
+
+    /// What it is, for reports.
+    pub fn description(&self) -> String {
+        match &self.kind {
+            Kind::Mixture => "the mixture taken for each stem".into(),
+            Kind::Irm => irm::DEFINITION.into(),
+            Kind::Checkpoint(_) => "the separator that the plugin runs, offline".into(),
+        }
+    }
+
+    /// Separates a song; `progress` hears how many frames of the mixture are done.
+    ///
+    /// # Errors
+    /// The separator's.
+    pub fn separate(
+        &self,
+        song: &SongAudio,
+        mut progress: impl FnMut(usize),
+    ) -> anyhow::Result<[AudioBuffer; STEMS]> {
+        let stems = match &self.kind {
+            Kind::Mixture => std::array::from_fn(|_| song.mixture.clone()),
+            Kind::Irm => irm::separate(&song.mixture, &song.stems),
+            Kind::Checkpoint(checkpoint) => {
+                let mut separator = at_rate(checkpoint.separator()?, song.sample_rate)?.separator;
+                offline::separate(&mut separator, &song.mixture, |done, _| progress(done))?
+            }
+        };
+        progress(song.mixture.frames());
+        Ok(stems)
+    }
+}
