@@ -11,9 +11,7 @@ mod mix;
 mod other;
 mod pack;
 mod picture;
-// Read by the report.
-#[allow(dead_code)]
-pub mod reference;
+mod reference;
 mod report;
 mod resing;
 mod score;
