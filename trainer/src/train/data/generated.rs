@@ -21,9 +21,9 @@ pub struct Generated {
 }
 
 impl Generated {
-    /// See the recipe's keys.
-    pub fn new(seconds: f32, alive: u64, fresh_per_step: f64, seed: u64) -> Self {
-        Self { generator: Generator::default(), seconds, alive, fresh_per_step, seed, songs: BTreeMap::new() }
+    /// See the recipe's keys; `generator` has the recordings that it names.
+    pub fn new(generator: Generator, seconds: f32, alive: u64, fresh_per_step: f64, seed: u64) -> Self {
+        Self { generator, seconds, alive, fresh_per_step, seed, songs: BTreeMap::new() }
     }
 
     /// Numbers of the songs that a step may use.
@@ -69,10 +69,11 @@ impl Source for Generated {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::train::recipe;
 
     #[test]
     fn a_step_has_the_same_songs_whether_reached_or_resumed_at() {
-        let make = || Generated::new(1.0, 3, 0.5, 9);
+        let make = || Generated::new(Generator::default(), 1.0, 3, 0.5, 9);
         let (mut reached, mut resumed) = (make(), make());
         (0..=4).for_each(|step| reached.prepare(step).unwrap());
         resumed.prepare(4).unwrap();
@@ -81,5 +82,19 @@ mod tests {
             let excerpt = |source: &Generated| source.excerpt(index, Stem::Other, 0.3, 1_000).unwrap();
             assert_eq!(excerpt(&reached), excerpt(&resumed));
         }
+    }
+
+    #[test]
+    fn a_recipe_names_recordings_and_a_pack_that_is_not_there_is_an_error() {
+        let source: recipe::Source = toml::from_str(
+            "kind = 'generated'\nseconds = 4.0\nsongs = 2\nfresh_per_step = 0.1\nseed = 1\npack = 'nowhere'",
+        )
+        .unwrap();
+        let recipe::Source::Generated { pack, pack_share, soundfont, .. } = source else {
+            panic!("generated")
+        };
+        assert_eq!((pack_share, &soundfont), (crate::synth::SHARE, &None));
+        let error = Generator::open(pack.as_deref(), None, pack_share).err().expect("there is no such pack");
+        assert!(format!("{error:#}").contains("nowhere/manifest.csv"), "{error:#}");
     }
 }
