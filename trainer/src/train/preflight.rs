@@ -157,7 +157,7 @@ impl Preflight {
         let checkpoints = 2 * state + 3 * checkpoint;
         let validations = recipe.steps / recipe.validation_steps() + 1;
         let config = &recipe.tensorboard;
-        let shown = if config.media_every == 0 { 0 } else { validations / config.media_every + 1 };
+        let shown = validations.checked_div(config.media_every).map_or(0, |times| times + 1);
         // 16-bit stereo for each stem; pictures are small against that.
         let sounds = shown * STEMS as u64 * (config.media_seconds * SAMPLE_RATE as f32) as u64 * 4;
         // A line in the log and its curves in the event file.
