@@ -1,20 +1,61 @@
-//! AdamW over a network's parameters, with a state that can be saved; candle's own cannot.
+//! Adam and AdamW over a network's parameters, with a state that can be saved; candle's own cannot.
 
 use std::collections::BTreeMap;
+use std::sync::Mutex;
 
 use candle_core::backprop::GradStore;
-use candle_core::{Result, Tensor};
+use candle_core::{CpuStorage, InplaceOp2, Layout, Result, Tensor};
 use engine::model::Parameter;
+use rayon::prelude::*;
 
-use super::recipe::Optimizer;
+use super::recipe::{Kind, Optimizer};
 
 /// Named vectors: weights, averages or moments.
 pub type Named = BTreeMap<String, Vec<f32>>;
 
+/// Work is divided into parts of so many weights, on any number of threads.
+const PART: usize = 1 << 16;
+
+/// The gradients of one step by parameter, added up over its batches.
+#[derive(Default)]
+pub struct Gradients(BTreeMap<String, Tensor>);
+
+impl Gradients {
+    /// Adds one batch's gradients.
+    pub fn add(&mut self, parameters: &BTreeMap<String, Parameter>, mut batch: GradStore) -> Result<()> {
+        for (name, parameter) in parameters.iter().filter(|(_, p)| p.trained) {
+            let Some(gradient) = batch.remove(parameter.var.as_tensor()) else { continue };
+            let sum = match self.0.remove(name) {
+                Some(before) => (before + gradient)?,
+                None => gradient.contiguous()?,
+            };
+            self.0.insert(name.clone(), sum);
+        }
+        Ok(())
+    }
+
+    /// Length of the whole gradient.
+    fn norm(&self) -> Result<f64> {
+        let mut squares = 0.0;
+        for gradient in self.0.values() {
+            let (storage, layout) = gradient.storage_and_layout();
+            let candle_core::Storage::Cpu(storage) = &*storage else {
+                candle_core::bail!("the optimiser works on the CPU");
+            };
+            // Sums of parts in their order, whichever thread has made them.
+            let parts: Vec<f64> = values(storage, layout)?
+                .par_chunks(PART)
+                .map(|part| part.iter().map(|g| f64::from(*g) * f64::from(*g)).sum())
+                .collect();
+            squares += parts.iter().sum::<f64>();
+        }
+        Ok(squares.sqrt())
+    }
+}
+
 /// The optimiser and the moving average of the weights.
-pub struct AdamW {
+pub struct Adam {
     config: Optimizer,
-    total_steps: u64,
     /// Running mean of the gradients.
     pub mean: Named,
     /// Running mean of their squares.
@@ -23,106 +64,149 @@ pub struct AdamW {
     pub average: Named,
 }
 
-/// What a step was like.
-pub struct StepReport {
-    /// Learning rate.
-    pub rate: f64,
-    /// Length of the whole gradient before clipping.
-    pub gradient_norm: f64,
-}
-
-impl AdamW {
+impl Adam {
     /// Starts with empty moments, and the average at the weights.
-    pub fn new(
-        config: Optimizer,
-        total_steps: u64,
-        parameters: &BTreeMap<String, Parameter>,
-    ) -> Result<Self> {
+    pub fn new(config: Optimizer, parameters: &BTreeMap<String, Parameter>) -> Result<Self> {
         let average = weights(parameters)?;
         let zeros = || -> Named {
             let trained = parameters.iter().filter(|(_, p)| p.trained);
             trained.map(|(name, p)| (name.clone(), vec![0.0; p.var.elem_count()])).collect()
         };
-        Ok(Self { config, total_steps, mean: zeros(), square: zeros(), average })
+        Ok(Self { config, mean: zeros(), square: zeros(), average })
     }
 
-    /// The learning rate of a step, counted from 0.
-    pub fn rate(&self, step: u64) -> f64 {
-        let c = &self.config;
-        if step < c.warm_up {
-            return c.rate * (step + 1) as f64 / c.warm_up as f64;
-        }
-        let length = self.total_steps.saturating_sub(c.warm_up + 1).max(1);
-        let progress = ((step - c.warm_up) as f64 / length as f64).min(1.0);
-        c.final_rate + (c.rate - c.final_rate) * 0.5 * (1.0 + (std::f64::consts::PI * progress).cos())
-    }
-
-    /// Moves the parameters by one step, counted from 0.
+    /// Moves the parameters by step number `step`, counted from 0, at a learning rate. `batches` is how many batches
+    /// the gradients are the sum of. Returns the length of their mean before clipping.
     ///
     /// # Errors
     /// A gradient that is not finite: the parameters are then unchanged.
     pub fn step(
         &mut self,
         step: u64,
+        rate: f64,
         parameters: &BTreeMap<String, Parameter>,
-        gradients: &GradStore,
-    ) -> Result<StepReport> {
-        let mut flat = Named::new();
-        let mut squares = 0.0f64;
-        for (name, parameter) in parameters.iter().filter(|(_, p)| p.trained) {
-            if let Some(gradient) = gradients.get(parameter.var.as_tensor()) {
-                let gradient = gradient.flatten_all()?.to_vec1::<f32>()?;
-                squares += gradient.iter().map(|g| f64::from(*g) * f64::from(*g)).sum::<f64>();
-                flat.insert(name.clone(), gradient);
-            }
-        }
-        let gradient_norm = squares.sqrt();
-        if !gradient_norm.is_finite() {
+        gradients: &Gradients,
+        batches: u64,
+    ) -> Result<f64> {
+        let norm = gradients.norm()? / batches as f64;
+        if !norm.is_finite() {
             candle_core::bail!("the gradient is not finite at step {step}: lower the learning rate or clip");
         }
         let c = &self.config;
-        let rate = self.rate(step);
-        let scale = if c.clip > 0.0 && gradient_norm > c.clip { c.clip / gradient_norm } else { 1.0 } as f32;
-        let (beta1, beta2) = (c.beta1 as f32, c.beta2 as f32);
+        let clip = if c.clip > 0.0 && norm > c.clip { c.clip / norm } else { 1.0 };
         let count = (step + 1).min(i32::MAX as u64) as i32;
-        let step_size = (rate / (1.0 - c.beta1.powi(count))) as f32;
-        let correction = (1.0 / (1.0 - c.beta2.powi(count))) as f32;
-        let shrink = (1.0 - rate * c.weight_decay) as f32;
-        for (name, gradient) in &flat {
-            let (Some(mean), Some(square), Some(parameter)) =
-                (self.mean.get_mut(name), self.square.get_mut(name), parameters.get(name))
-            else {
+        let (penalty, shrink) = match c.kind {
+            Kind::Adam => (c.weight_decay, 1.0),
+            Kind::Adamw => (0.0, 1.0 - rate * c.weight_decay),
+        };
+        let factors = Factors {
+            scale: (clip / batches as f64) as f32,
+            penalty: penalty as f32,
+            shrink: shrink as f32,
+            beta1: c.beta1 as f32,
+            beta2: c.beta2 as f32,
+            step_size: (rate / (1.0 - c.beta1.powi(count))) as f32,
+            correction: (1.0 / (1.0 - c.beta2.powi(count))) as f32,
+            epsilon: c.epsilon as f32,
+            follow: (1.0 - c.ema.min((1 + step) as f64 / (10 + step) as f64)) as f32,
+        };
+        for (name, parameter) in parameters {
+            let Some(average) = self.average.get_mut(name) else {
                 candle_core::bail!("parameter {name} is not known to the optimiser");
             };
-            let mut values = parameter.var.flatten_all()?.to_vec1::<f32>()?;
-            for (((w, g), m), v) in values.iter_mut().zip(gradient).zip(mean).zip(square) {
-                let g = g * scale;
-                *m = beta1 * *m + (1.0 - beta1) * g;
-                *v = beta2 * *v + (1.0 - beta2) * g * g;
-                *w = *w * shrink - step_size * *m / ((*v * correction).sqrt() + 1e-8);
-            }
-            parameter.var.set(&Tensor::from_vec(values, parameter.var.shape(), parameter.var.device())?)?;
+            // What is not trained, such as running statistics, is not averaged either.
+            let (Some(gradient), true) = (gradients.0.get(name), parameter.trained) else {
+                copy(parameter, average)?;
+                continue;
+            };
+            let (Some(mean), Some(square)) = (self.mean.get_mut(name), self.square.get_mut(name)) else {
+                candle_core::bail!("parameter {name} is not known to the optimiser");
+            };
+            let update = Update { factors, vectors: Mutex::new([mean, square, average]) };
+            parameter.var.inplace_op2(gradient, &update)?;
         }
-        self.follow(step, parameters)?;
-        Ok(StepReport { rate, gradient_norm })
+        Ok(norm)
+    }
+}
+
+/// The numbers of one step.
+#[derive(Clone, Copy)]
+struct Factors {
+    /// Of the gradient: for clipping and for the mean of several batches.
+    scale: f32,
+    /// Of the weight in the gradient.
+    penalty: f32,
+    /// Of the weight beside the gradient.
+    shrink: f32,
+    beta1: f32,
+    beta2: f32,
+    /// The rate, corrected for a mean that began at 0.
+    step_size: f32,
+    /// The same for the mean square.
+    correction: f32,
+    epsilon: f32,
+    /// How far the average goes towards the weight.
+    follow: f32,
+}
+
+/// One parameter's step, in place and in one pass: memory is what limits it.
+struct Update<'a> {
+    factors: Factors,
+    /// Mean, square and average.
+    vectors: Mutex<[&'a mut Vec<f32>; 3]>,
+}
+
+impl InplaceOp2 for Update<'_> {
+    fn name(&self) -> &'static str {
+        "adam"
     }
 
-    /// Moves the average towards the weights. What is not trained (running statistics) is copied.
-    fn follow(&mut self, step: u64, parameters: &BTreeMap<String, Parameter>) -> Result<()> {
-        let decay = self.config.ema.min((1 + step) as f64 / (10 + step) as f64) as f32;
-        for (name, parameter) in parameters {
-            let values = parameter.var.flatten_all()?.to_vec1::<f32>()?;
-            match self.average.get_mut(name) {
-                Some(average) if parameter.trained && self.config.ema > 0.0 => {
-                    average.iter_mut().zip(values).for_each(|(a, w)| *a += (1.0 - decay) * (w - *a));
+    fn cpu_fwd(
+        &self,
+        weights: &mut CpuStorage,
+        weights_layout: &Layout,
+        gradient: &CpuStorage,
+        gradient_layout: &Layout,
+    ) -> Result<()> {
+        let gradient = values(gradient, gradient_layout)?;
+        let (CpuStorage::F32(weights), Some((from, to))) = (weights, weights_layout.contiguous_offsets())
+        else {
+            candle_core::bail!("weights must be f32 and contiguous");
+        };
+        let weights = &mut weights[from..to];
+        let mut vectors = self.vectors.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let [mean, square, average] = &mut *vectors;
+        let f = self.factors;
+        weights
+            .par_chunks_mut(PART)
+            .zip(gradient.par_chunks(PART))
+            .zip(mean.par_chunks_mut(PART).zip(square.par_chunks_mut(PART)))
+            .zip(average.par_chunks_mut(PART))
+            .for_each(|(((weights, gradient), (mean, square)), average)| {
+                let moments = mean.iter_mut().zip(square);
+                for (((w, g), (m, v)), a) in weights.iter_mut().zip(gradient).zip(moments).zip(average) {
+                    let g = g * f.scale + f.penalty * *w;
+                    *m = f.beta1 * *m + (1.0 - f.beta1) * g;
+                    *v = f.beta2 * *v + (1.0 - f.beta2) * g * g;
+                    *w = *w * f.shrink - f.step_size * *m / ((*v * f.correction).sqrt() + f.epsilon);
+                    *a += f.follow * (*w - *a);
                 }
-                _ => {
-                    self.average.insert(name.clone(), values);
-                }
-            }
-        }
+            });
         Ok(())
     }
+}
+
+/// The values of a contiguous f32 tensor.
+fn values<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {
+    match layout.contiguous_offsets() {
+        Some((from, to)) => Ok(&storage.as_slice::<f32>()?[from..to]),
+        None => candle_core::bail!("gradients must be contiguous"),
+    }
+}
+
+fn copy(parameter: &Parameter, to: &mut Vec<f32>) -> Result<()> {
+    *to = parameter.var.flatten_all()?.to_vec1::<f32>()?;
+    Ok(())
 }
 
 /// The parameters' current values.
@@ -136,60 +220,124 @@ mod tests {
 
     use super::*;
 
-    fn one(value: f32) -> BTreeMap<String, Parameter> {
-        let var = Var::from_tensor(&Tensor::new(&[value], &Device::Cpu).unwrap()).unwrap();
+    type Parameters = BTreeMap<String, Parameter>;
+
+    fn many(values: &[f32]) -> Parameters {
+        let var = Var::from_tensor(&Tensor::new(values, &Device::Cpu).unwrap()).unwrap();
         BTreeMap::from([("w".to_owned(), Parameter { var, trained: true })])
     }
 
-    #[test]
-    fn adam_agrees_with_the_published_algorithm() {
-        let config =
-            Optimizer { rate: 0.1, final_rate: 0.1, weight_decay: 0.01, ema: 0.0, ..Optimizer::default() };
-        let parameters = one(1.0);
-        let mut optimizer = AdamW::new(config, 3, &parameters).unwrap();
-        // The same in plain numbers: minimise w^2.
-        let (mut w, mut m, mut v) = (1.0f64, 0.0f64, 0.0f64);
-        for step in 0..3u64 {
-            let loss = parameters["w"].var.sqr().unwrap().sum_all().unwrap();
-            optimizer.step(step, &parameters, &loss.backward().unwrap()).unwrap();
-            let g = 2.0 * w;
-            m = 0.9 * m + 0.1 * g;
-            v = 0.999 * v + 0.001 * g * g;
-            let t = step as i32 + 1;
-            let (mean, square) = (m / (1.0 - 0.9f64.powi(t)), v / (1.0 - 0.999f64.powi(t)));
-            w = w * (1.0 - 0.1 * 0.01) - 0.1 * mean / (square.sqrt() + 1e-8);
-        }
-        let ours = parameters["w"].var.to_vec1::<f32>().unwrap()[0];
-        assert!((f64::from(ours) - w).abs() < 1e-5, "{ours} against {w}");
+    fn value(parameters: &Parameters) -> f32 {
+        parameters["w"].var.to_vec1::<f32>().unwrap()[0]
+    }
+
+    /// The gradients of the sum of a function of the weights.
+    fn gradients(parameters: &Parameters, of: impl Fn(&Tensor) -> Result<Tensor>) -> Gradients {
+        let loss = of(parameters["w"].var.as_tensor()).unwrap().sum_all().unwrap();
+        let mut gradients = Gradients::default();
+        gradients.add(parameters, loss.backward().unwrap()).unwrap();
+        gradients
     }
 
     #[test]
-    fn the_rate_warms_up_and_ends_at_its_final_value() {
-        let config = Optimizer { rate: 1.0, final_rate: 0.1, warm_up: 10, ..Optimizer::default() };
-        let optimizer = AdamW::new(config, 100, &one(0.0)).unwrap();
-        assert!((optimizer.rate(0) - 0.1).abs() < 1e-9);
-        assert!((optimizer.rate(9) - 1.0).abs() < 1e-9 && (optimizer.rate(10) - 1.0).abs() < 1e-9);
-        assert!((optimizer.rate(99) - 0.1).abs() < 1e-9);
-        assert!((10..99).all(|s| optimizer.rate(s + 1) <= optimizer.rate(s)));
+    fn adam_and_adamw_agree_with_the_published_algorithms() {
+        for kind in [Kind::Adam, Kind::Adamw] {
+            let config = Optimizer { kind, weight_decay: 0.3, ema: 0.0, ..Optimizer::default() };
+            let parameters = many(&[1.0]);
+            let mut optimizer = Adam::new(config, &parameters).unwrap();
+            // The same in plain numbers: minimise w^2.
+            let (mut w, mut m, mut v) = (1.0f64, 0.0f64, 0.0f64);
+            for step in 0..5u64 {
+                let found = gradients(&parameters, Tensor::sqr);
+                optimizer.step(step, 0.1, &parameters, &found, 1).unwrap();
+                let g = 2.0 * w + if kind == Kind::Adam { 0.3 * w } else { 0.0 };
+                m = 0.9 * m + 0.1 * g;
+                v = 0.999 * v + 0.001 * g * g;
+                let t = step as i32 + 1;
+                let (mean, square) = (m / (1.0 - 0.9f64.powi(t)), v / (1.0 - 0.999f64.powi(t)));
+                let decay = if kind == Kind::Adamw { 0.1 * 0.3 } else { 0.0 };
+                w = w * (1.0 - decay) - 0.1 * mean / (square.sqrt() + 1e-8);
+            }
+            let ours = value(&parameters);
+            assert!((f64::from(ours) - w).abs() < 1e-5, "{kind:?}: {ours} against {w}");
+            assert_eq!(optimizer.average["w"], [ours], "without an average it is the weight itself");
+        }
+    }
+
+    #[test]
+    fn two_batches_are_one_step_along_their_mean() {
+        let step = |batches: &[f64]| {
+            let parameters = many(&[1.0]);
+            let mut optimizer = Adam::new(Optimizer::default(), &parameters).unwrap();
+            let mut sum = Gradients::default();
+            for factor in batches {
+                let loss = (parameters["w"].var.sqr().unwrap() * *factor).unwrap().sum_all().unwrap();
+                sum.add(&parameters, loss.backward().unwrap()).unwrap();
+            }
+            let norm = optimizer.step(0, 0.1, &parameters, &sum, batches.len() as u64).unwrap();
+            (norm, optimizer.mean["w"][0], value(&parameters))
+        };
+        let (norm, mean, weight) = step(&[1.0, 3.0]);
+        assert!((norm - 4.0).abs() < 1e-6 && (mean - 0.4).abs() < 1e-6);
+        assert_eq!((norm, mean, weight), step(&[2.0]));
+    }
+
+    #[test]
+    fn the_number_of_threads_changes_no_bit() {
+        let run = |threads| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            pool.install(|| {
+                let start: Vec<f32> = (0..3 * PART + 17).map(|i| (i as f32 * 0.37).sin()).collect();
+                let parameters = many(&start);
+                let config = Optimizer { clip: 0.1, ..Optimizer::default() };
+                let mut optimizer = Adam::new(config, &parameters).unwrap();
+                let norms: Vec<f64> = (0..3)
+                    .map(|step| {
+                        let found = gradients(&parameters, |w| w.sqr()?.sqr());
+                        optimizer.step(step, 0.01, &parameters, &found, 1).unwrap()
+                    })
+                    .collect();
+                (norms, parameters["w"].var.to_vec1::<f32>().unwrap(), optimizer.average)
+            })
+        };
+        assert!(run(1) == run(3));
     }
 
     #[test]
     fn clipping_shortens_the_gradient_only_beyond_its_limit() {
-        let config = Optimizer { clip: 0.5, ema: 0.0, ..Optimizer::default() };
-        let parameters = one(2.0);
-        let mut optimizer = AdamW::new(config, 10, &parameters).unwrap();
-        let loss = parameters["w"].var.sqr().unwrap().sum_all().unwrap();
-        let report = optimizer.step(0, &parameters, &loss.backward().unwrap()).unwrap();
-        assert!((report.gradient_norm - 4.0).abs() < 1e-6);
+        let config = Optimizer { clip: 0.5, ..Optimizer::default() };
+        let parameters = many(&[2.0]);
+        let mut optimizer = Adam::new(config, &parameters).unwrap();
+        let norm = optimizer.step(0, 0.1, &parameters, &gradients(&parameters, Tensor::sqr), 1).unwrap();
+        assert!((norm - 4.0).abs() < 1e-6);
         assert!((optimizer.mean["w"][0] - 0.1 * 0.5).abs() < 1e-6);
     }
 
     #[test]
+    fn the_average_follows_the_weights_and_frozen_parameters_stay() {
+        let mut parameters = many(&[1.0]);
+        let config = Optimizer { ema: 0.5, ..Optimizer::default() };
+        let mut optimizer = Adam::new(config.clone(), &parameters).unwrap();
+        for step in 0..20 {
+            optimizer.step(step, 0.01, &parameters, &gradients(&parameters, Tensor::sqr), 1).unwrap();
+        }
+        // Each step takes 0.01 away, and the average is one step late at a decay of a half.
+        let (weight, average) = (value(&parameters), optimizer.average["w"][0]);
+        assert!((average - weight - 0.01).abs() < 2e-3, "{average} follows {weight}");
+
+        parameters.get_mut("w").unwrap().trained = false;
+        let mut optimizer = Adam::new(config, &parameters).unwrap();
+        optimizer.step(0, 0.1, &parameters, &gradients(&parameters, Tensor::sqr), 1).unwrap();
+        assert_eq!(value(&parameters), weight);
+        assert!(optimizer.mean.is_empty());
+    }
+
+    #[test]
     fn a_gradient_that_is_not_finite_stops_the_run_and_keeps_the_weights() {
-        let parameters = one(0.0);
-        let mut optimizer = AdamW::new(Optimizer::default(), 10, &parameters).unwrap();
-        let loss = parameters["w"].var.log().unwrap().sum_all().unwrap();
-        assert!(optimizer.step(0, &parameters, &loss.backward().unwrap()).is_err());
-        assert_eq!(parameters["w"].var.to_vec1::<f32>().unwrap(), [0.0]);
+        let parameters = many(&[0.0]);
+        let mut optimizer = Adam::new(Optimizer::default(), &parameters).unwrap();
+        let found = gradients(&parameters, Tensor::log);
+        assert!(optimizer.step(0, 0.1, &parameters, &found, 1).is_err());
+        assert_eq!(value(&parameters), 0.0);
     }
 }

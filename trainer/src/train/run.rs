@@ -1,54 +1,53 @@
 //! One training run: its folder, its loop, its checkpoints.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
-use candle_core::{Device, Tensor};
-use engine::checkpoint::{Checkpoint, FORMAT, Header, Metric, Provenance};
-use engine::model::{Mode, Network, Parameter, Params, Window};
-use engine::{STEMS, Stem};
-use indicatif::{ProgressBar, ProgressStyle};
-use serde_json::json;
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use serde_json::{Map, Value, json};
 
-use super::data::{Batch, Excerpts, Loader};
-use super::date;
+use super::dashboard::Dashboard;
+use super::data::{Excerpts, Loader};
+use super::init;
+use super::learner::{Learner, Learnt, SAMPLE_RATE};
 use super::log::Log;
-use super::optimizer::{AdamW, StepReport};
-use super::recipe::Recipe;
+use super::preflight::Preflight;
+use super::recipe::{Monitor, Recipe};
 use super::state::{self, Progress};
 use super::validate::HeldOutSongs;
+use crate::embedded;
 use crate::exit::WrongUse;
 use crate::metrics::plain_sdr::{DEFINITION, Report};
-use crate::rng::Rng;
 
-/// These keep the draws for weights and dropout apart from all others.
-const WEIGHTS: u64 = 0x77;
-const DROPOUT: u64 = 0x64;
-
-/// A run, ready to go on.
-pub struct Run {
-    recipe: Recipe,
-    folder: PathBuf,
-    network: Arc<dyn Network>,
-    parameters: BTreeMap<String, Parameter>,
-    optimizer: AdamW,
-    progress: Progress,
-    window: Window,
-    loader: Loader,
-    held_out: HeldOutSongs,
-    log: Log,
+/// Where the first weights come from.
+pub enum Start<'a> {
+    /// From the recipe's seed.
+    Fresh,
+    /// From a checkpoint; `partial` takes what fits of one of another architecture.
+    From { checkpoint: &'a str, partial: bool },
+    /// From where the run was stopped.
+    Resume,
 }
 
-impl Run {
-    /// Builds the network, checks the data and opens the folder.
+/// A run whose recipe and data are known to be good; nothing has been written yet.
+pub struct Prepared {
+    recipe: Recipe,
+    folder: PathBuf,
+    learner: Learner,
+    progress: Progress,
+    excerpts: Excerpts,
+    held_out: HeldOutSongs,
+}
+
+impl Prepared {
+    /// Builds the network, and opens and checks the data.
     ///
     /// # Errors
     /// Whatever can be known to fail before the first step.
-    pub fn start(recipe: Recipe, folder: PathBuf, resume: bool) -> anyhow::Result<Self> {
+    pub fn new(recipe: Recipe, folder: PathBuf, start: &Start<'_>) -> anyhow::Result<Self> {
         let state_file = folder.join(STATE);
+        let resume = matches!(start, Start::Resume);
         ensure!(
             resume || !state_file.exists(),
             WrongUse(format!("{} already has a run; --resume goes on with it", folder.display()))
@@ -57,125 +56,192 @@ impl Run {
             // Fails only if something has used the pool already, and nothing has.
             rayon::ThreadPoolBuilder::new().num_threads(recipe.threads).build_global().ok();
         }
-        let params = Params::fresh(Rng::new(recipe.seed, &[WEIGHTS]).bits(), &Device::Cpu);
-        let network =
-            recipe.architecture.build(&params).context("the recipe's architecture cannot be built")?;
-        let parameters = params.into_variables();
-        let mut optimizer = AdamW::new(recipe.optimizer.clone(), recipe.steps, &parameters)?;
-        let mut progress = Progress { step: 0, best: None, since_best: 0, recipe: recipe.clone() };
+        let mut learner = Learner::new(&recipe)?;
+        let mut progress = Progress::new(&recipe)?;
+        if let Start::From { checkpoint: name, partial } = *start {
+            let checkpoint = embedded::checkpoint(name)?;
+            let taken = init::load(&learner.parameters, &mut learner.optimizer, &checkpoint, name, partial)?;
+            println!("{name}: {taken}");
+            progress.initialised_from = Some(name.to_owned());
+        }
         if resume && state_file.exists() {
-            progress = state::read(&state_file, &parameters, &mut optimizer)?;
-            if progress.recipe != recipe {
+            progress = state::read(&state_file, &learner.parameters, &mut learner.optimizer)?;
+            if progress.follow(&recipe)? {
                 eprintln!(
                     "note: the recipe has changed since this run was saved; the new one holds from here on"
                 );
-                progress.recipe = recipe.clone();
             }
         }
-        // Fails early if the chunk plan does not suit the network.
-        let (window, _) = recipe.chunk.window(network.as_ref()).context("the recipe cannot be run")?;
-        let window = match recipe.data.excerpt_seconds {
-            0.0 => window,
-            seconds => window_of(network.as_ref(), (seconds * SAMPLE_RATE as f64) as usize)?,
-        };
-        let excerpts = Excerpts::open(&recipe, window)?;
-        let held_out = HeldOutSongs::open(&recipe.validation.source)?;
-        std::fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
-        let log = Log::open(&folder.join("log.jsonl"), progress.step)?;
-        let steps = progress.step..recipe.steps;
-        let loader = Loader::start(excerpts, steps, recipe.data.prefetch, recipe.data.threads)?;
-        Ok(Self { recipe, folder, network, parameters, optimizer, progress, window, loader, held_out, log })
+        let excerpts = Excerpts::open(&recipe, learner.window)?;
+        let held_out = HeldOutSongs::open(&recipe.validation.source, &recipe.data)?;
+        let preflight = Preflight::look(&recipe, &learner, &held_out, &folder)?;
+        print!("{preflight}");
+        Ok(Self { recipe, folder, learner, progress, excerpts, held_out })
     }
 
-    /// Trains to the end, or for so many minutes.
+    /// One step that leaves no trace on the disk.
+    ///
+    /// # Errors
+    /// The step fails.
+    pub fn dry_run(mut self) -> anyhow::Result<()> {
+        let (step, batches) = (self.progress.step, self.recipe.optimizer.accumulate);
+        let begun = Instant::now();
+        let mut ready = Vec::new();
+        for batch in step * batches..(step + 1) * batches {
+            ready.push(self.excerpts.batch(batch)?);
+        }
+        let loading = begun.elapsed().as_secs_f64();
+        let mut ready = ready.into_iter();
+        let begun = Instant::now();
+        let learnt = self.learner.step(step, || ready.next().context("there is no batch"))?;
+        let learning = begun.elapsed().as_secs_f64();
+        let audio = audio_seconds(&self.recipe, &self.learner);
+        println!(
+            "step {}: loss {:.5}, gradient {:.3}\n\
+             data: {:.1} s of audio per second, songs made or opened included; training: {:.2} s of audio per \
+             second, {learning:.2} s a step, {} for the whole run without validation\n\
+             nothing was written; without --dry-run this trains",
+            step + 1,
+            learnt.loss,
+            learnt.gradient_norm,
+            audio / loading,
+            audio / learning,
+            duration(learning * (self.recipe.steps - step) as f64)
+        );
+        Ok(())
+    }
+
+    /// Makes the folder with its log and event file, and starts the loader.
+    ///
+    /// # Errors
+    /// The folder cannot be written to.
+    pub fn open(self) -> anyhow::Result<Run> {
+        let Self { recipe, folder, learner, progress, excerpts, held_out } = self;
+        std::fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
+        let log = Log::open(&folder.join("log.jsonl"), progress.step)?;
+        let dashboard = Dashboard::open(&folder, &recipe, progress.step)?;
+        let accumulate = recipe.optimizer.accumulate;
+        let batches = progress.step * accumulate..recipe.steps * accumulate;
+        let loader = Loader::start(excerpts, batches, recipe.data.prefetch, recipe.data.threads)?;
+        let bars = MultiProgress::new();
+        Ok(Run { recipe, folder, learner, progress, loader, held_out, log, dashboard, bars })
+    }
+}
+
+/// A run, ready to go on.
+pub struct Run {
+    recipe: Recipe,
+    folder: PathBuf,
+    learner: Learner,
+    progress: Progress,
+    loader: Loader,
+    held_out: HeldOutSongs,
+    log: Log,
+    dashboard: Dashboard,
+    bars: MultiProgress,
+}
+
+impl Run {
+    /// Trains to the end, until it gets no better, or for so many minutes.
     ///
     /// # Errors
     /// A step fails, or a checkpoint cannot be written; the last good state stays.
     pub fn go(mut self, minutes: Option<f64>) -> anyhow::Result<()> {
         let deadline = minutes.map(|m| Instant::now() + Duration::from_secs_f64(m.max(0.0) * 60.0));
-        println!(
-            "{}: {} weights, window {} -> {} frames, {} of {} steps done",
-            self.folder.display(),
-            self.parameters.values().map(|p| p.var.elem_count()).sum::<usize>(),
-            self.window.input,
-            self.window.output,
-            self.progress.step,
-            self.recipe.steps
-        );
-        let bar = ProgressBar::new(self.recipe.steps).with_position(self.progress.step).with_style(
-            ProgressStyle::with_template("{bar:30} {pos}/{len} steps, {eta} left, {msg}")
-                .unwrap_or(ProgressStyle::default_bar()),
-        );
+        let steps = self.recipe.steps;
+        println!("{}: {} of {steps} steps done", self.folder.display(), self.progress.step);
+        let bar = bar(steps, "{bar:30} {pos}/{len} steps, {eta} left, {msg}");
+        let bar = self.bars.add(bar.with_position(self.progress.step));
         bar.reset_eta();
-        while self.progress.step < self.recipe.steps {
+        while self.progress.step < steps && !self.is_enough() {
             let loss = self.step()?;
             let done = self.progress.step;
             bar.set_message(format!("loss {loss:.4}"));
             bar.set_position(done);
-            let last = done == self.recipe.steps;
+            let last = done == steps;
             let late = deadline.is_some_and(|d| Instant::now() >= d);
-            if last || done.is_multiple_of(self.recipe.validation.every) {
-                let report = self.validate()?;
-                bar.suspend(|| print!("after {done} steps\n{report}"));
-                if self.recipe.validation.patience > 0
-                    && self.progress.since_best >= self.recipe.validation.patience
-                {
-                    bar.suspend(|| {
-                        println!("stopped: no better validation in the last {}", self.progress.since_best)
-                    });
-                    break;
-                }
+            if last || done.is_multiple_of(self.recipe.validation_steps()) {
+                let text = self.validate()?;
+                self.bars.suspend(|| print!("after {done} steps\n{text}"));
             } else if late || done.is_multiple_of(self.recipe.checkpoint.every) {
                 self.save()?;
             }
             if late && !last {
-                bar.suspend(|| println!("stopped after {done} steps; --resume goes on"));
+                self.bars.suspend(|| println!("stopped after {done} steps; --resume goes on"));
                 break;
             }
         }
         bar.finish_and_clear();
+        if self.is_enough() {
+            println!(
+                "stopped after {} steps: no better validation in the last {}",
+                self.progress.step, self.progress.since_best
+            );
+        }
         println!("{}", self.folder.join(BEST).display());
         Ok(())
+    }
+
+    /// Whether the last validations have brought nothing better.
+    fn is_enough(&self) -> bool {
+        let patience = self.recipe.validation.patience;
+        patience > 0 && self.progress.since_best >= patience
     }
 
     /// One optimiser step; returns its loss.
     fn step(&mut self) -> anyhow::Result<f32> {
         let step = self.progress.step;
         let begun = Instant::now();
-        let batch = self.loader.next()?;
-        let waited = begun.elapsed();
-        let (loss, report) = self.learn(batch).with_context(|| format!("step {step} failed"))?;
+        let (loader, mut waited) = (&self.loader, 0.0);
+        let next = || {
+            let asked = Instant::now();
+            let batch = loader.next();
+            waited += asked.elapsed().as_secs_f64();
+            batch
+        };
+        let learnt = self.learner.step(step, next).with_context(|| format!("step {step} failed"))?;
         self.progress.step = step + 1;
+        let seconds = begun.elapsed().as_secs_f64();
+        let throughput = audio_seconds(&self.recipe, &self.learner) / seconds;
         self.log.write(&json!({
             "kind": "step",
             "step": self.progress.step,
-            "loss": loss,
-            "rate": report.rate,
-            "gradient_norm": report.gradient_norm,
-            "seconds": begun.elapsed().as_secs_f64(),
-            "waited_for_data": waited.as_secs_f64(),
+            "loss": learnt.loss,
+            "terms": self.terms(&learnt),
+            "rate": learnt.rate,
+            "gradient_norm": learnt.gradient_norm,
+            "seconds": seconds,
+            "waited_for_data": waited,
+            "audio_seconds_per_second": throughput,
         }))?;
-        Ok(loss)
+        self.dashboard.step(self.progress.step, &learnt, throughput, waited / seconds)?;
+        Ok(learnt.loss)
     }
 
-    fn learn(&mut self, batch: Batch) -> anyhow::Result<(f32, StepReport)> {
-        let (step, items, device) = (batch.step, batch.items, &Device::Cpu);
-        let weights = Tensor::from_vec(self.recipe.loss.weights(&batch), (items, STEMS), device)?;
-        let mixture = Tensor::from_vec(batch.mixtures, (items, 2, self.window.input), device)?;
-        let target = Tensor::from_vec(batch.targets, (items, STEMS, 2, self.window.output), device)?;
-        let seed = Rng::new(self.recipe.seed, &[DROPOUT, step]).bits();
-        let estimate = self.network.forward(&mixture, Mode::Train { seed })?;
-        let loss = self.recipe.loss.of(&estimate, &target, &weights)?;
-        let gradients = loss.backward()?;
-        let report = self.optimizer.step(step, &self.parameters, &gradients)?;
-        Ok((loss.to_scalar::<f32>()?, report))
+    /// The loss's terms by name.
+    fn terms(&self, learnt: &Learnt) -> Map<String, Value> {
+        let names = self.recipe.loss.terms.iter().map(|term| term.kind.name().to_owned());
+        names.zip(learnt.terms.iter().map(|term| json!(term))).collect()
     }
 
-    /// Scores the averaged weights on the held-out songs, and saves.
-    fn validate(&mut self) -> anyhow::Result<Report> {
-        let report = self.held_out.measure(&self.checkpoint(Vec::new())?)?;
-        let score = report.separated.mean();
-        let better = self.progress.best.is_none_or(|best| score > best);
+    /// Scores the averaged weights on the held-out songs, and saves. Returns the results as text.
+    fn validate(&mut self) -> anyhow::Result<String> {
+        let begun = Instant::now();
+        let config = &self.recipe.validation;
+        // Each song is gone through twice: for the loss, and by the separator.
+        let length = 2 * self.held_out.songs.len() as u64;
+        let bar = self.bars.add(bar(length, "{bar:30} {percent} % of the validation, {eta} left"));
+        let checkpoint = self.checkpoint(Vec::new())?;
+        let excerpts = (config.excerpts_per_song, self.recipe.data.batch);
+        let (learner, held_out) = (&self.learner, &self.held_out);
+        let loss = held_out.loss(&checkpoint, &learner.loss, learner.window, excerpts, &bar)?;
+        let (report, heard) = held_out.measure(&checkpoint, &bar)?;
+        bar.finish_and_clear();
+        let value = match config.monitor {
+            Monitor::Sdr => report.separated.mean(),
+            Monitor::Loss => loss.unwrap_or(f64::NAN),
+        };
+        let better = self.progress.judge(config.monitor, value);
         self.log.write(&json!({
             "kind": "validation",
             "step": self.progress.step,
@@ -183,20 +249,26 @@ impl Run {
             "sdr": report.separated.named(),
             "sdr_of_mixture": report.mixture.named(),
             "sdr_of_quarter": report.quarter.named(),
-            "mean": score,
+            "mean": report.separated.mean(),
+            "loss": loss,
+            "monitor": config.monitor,
             "best": better,
+            "since_best": self.progress.since_best,
+            "seconds": begun.elapsed().as_secs_f64(),
         }))?;
+        let (step, validation) = (self.progress.step, self.progress.validations);
+        self.dashboard.validation(step, validation, &report, loss, heard.as_ref())?;
         if better {
-            self.progress.best = Some(score);
-            self.progress.since_best = 0;
-            let metrics = report.metrics(&self.held_out.name);
-            self.checkpoint(metrics)?
-                .write(&self.folder.join(BEST), self.recipe.checkpoint.precision.into())?;
-        } else {
-            self.progress.since_best += 1;
+            self.write_best(&report)?;
         }
         self.save()?;
-        Ok(report)
+        let loss = loss.map_or(String::new(), |loss| format!("loss on held-out excerpts: {loss:.5}\n"));
+        Ok(format!("{report}{loss}"))
+    }
+
+    fn write_best(&self, report: &Report) -> anyhow::Result<()> {
+        let best = self.checkpoint(report.metrics(&self.held_out.name))?;
+        Ok(best.write(&self.folder.join(BEST), self.recipe.checkpoint.precision.into())?)
     }
 
     /// Saves the state, and the averaged weights as a checkpoint.
@@ -204,65 +276,38 @@ impl Run {
         // The checkpoint first: after a failure the state still is the one to go on from.
         let last = self.folder.join(LAST);
         self.checkpoint(Vec::new())?.write(&last, self.recipe.checkpoint.precision.into())?;
-        state::write(&self.folder.join(STATE), &self.progress, &self.parameters, &self.optimizer)
+        let Learner { parameters, optimizer, .. } = &self.learner;
+        state::write(&self.folder.join(STATE), &self.progress, parameters, optimizer)
     }
 
-    /// The averaged weights with all that is known about them.
-    fn checkpoint(&self, metrics: Vec<Metric>) -> anyhow::Result<Checkpoint> {
-        let recipe = &self.recipe;
-        let header = Header {
-            format: FORMAT,
-            architecture: recipe.architecture.clone(),
-            sample_rate: SAMPLE_RATE,
-            channels: 2,
-            stems: Stem::ALL.to_vec(),
-            consistency: true,
-            chunk: recipe.chunk,
-            provenance: Provenance {
-                data: recipe.checkpoint.data.clone(),
-                data_licence: recipe.checkpoint.data_licence.clone(),
-                recipe: recipe.name.clone(),
-                seed: recipe.seed,
-                steps: self.progress.step,
-                trainer: concat!("trainer ", env!("CARGO_PKG_VERSION")).into(),
-                date: date::today(),
-            },
-            metrics,
-        };
-        let tensors = self
-            .parameters
-            .iter()
-            .map(|(name, p)| {
-                let values = self.optimizer.average.get(name).cloned().unwrap_or_default();
-                Ok((name.clone(), Tensor::from_vec(values, p.var.shape(), &Device::Cpu)?))
-            })
-            .collect::<candle_core::Result<BTreeMap<_, _>>>()?;
-        Ok(Checkpoint::new(header, tensors, &recipe.name)?)
+    fn checkpoint(
+        &self,
+        metrics: Vec<engine::checkpoint::Metric>,
+    ) -> anyhow::Result<engine::checkpoint::Checkpoint> {
+        self.learner.checkpoint(self.progress.step, self.progress.initialised_from.as_deref(), metrics)
     }
 }
-
-/// Hz; that of all training data.
-const SAMPLE_RATE: u32 = 44_100;
 
 const STATE: &str = "state.safetensors";
 const BEST: &str = "best.safetensors";
 const LAST: &str = "last.safetensors";
 
-/// The largest window of at most `frames` input frames.
-fn window_of(network: &dyn Network, frames: usize) -> anyhow::Result<Window> {
-    let smallest = network.window(1);
-    ensure!(
-        smallest.input <= frames,
-        WrongUse(format!(
-            "`data.excerpt_seconds` is too short: this network needs {} frames",
-            smallest.input
-        ))
-    );
-    // The window grows with the output, in steps; close in on the largest that fits.
-    let (mut low, mut high) = (smallest.output, frames);
-    while low < high {
-        let middle = (low + high).div_ceil(2);
-        if network.window(middle).input <= frames { low = middle } else { high = middle - 1 }
+fn bar(length: u64, template: &str) -> ProgressBar {
+    let style = ProgressStyle::with_template(template).unwrap_or(ProgressStyle::default_bar());
+    ProgressBar::new(length).with_style(style)
+}
+
+/// Seconds of mixture in one step.
+fn audio_seconds(recipe: &Recipe, learner: &Learner) -> f64 {
+    let excerpts = recipe.data.batch as u64 * recipe.optimizer.accumulate;
+    (excerpts * learner.window.input as u64) as f64 / f64::from(SAMPLE_RATE)
+}
+
+/// A time in words.
+fn duration(seconds: f64) -> String {
+    match seconds {
+        s if s < 120.0 => format!("{s:.0} s"),
+        s if s < 7_200.0 => format!("{:.0} min", s / 60.0),
+        s => format!("{:.1} h", s / 3_600.0),
     }
-    Ok(network.window(low))
 }

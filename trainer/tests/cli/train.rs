@@ -1,10 +1,13 @@
 //! `trainer train`, as its users run it.
 
-use std::path::Path;
-use std::process::Stdio;
-use std::time::{Duration, Instant};
+mod options;
+mod recipes;
+mod stops;
+mod tensorboard;
 
-use crate::common::{assert_done, assert_fails, errors, run, tone, trainer, write_song};
+use std::path::Path;
+
+use crate::common::{assert_done, assert_fails, run, tone, write_song};
 use engine::audio::{Format, write_wav};
 
 /// A recipe for a network of a few thousand weights.
@@ -72,64 +75,6 @@ fn log_lines(run: &Path) -> Vec<serde_json::Value> {
 fn curve(run: &Path) -> Vec<[String; 3]> {
     let steps = log_lines(run).into_iter().filter(|line| line["kind"] == "step");
     steps.map(|line| ["step", "loss", "gradient_norm"].map(|key| line[key].to_string())).collect()
-}
-
-#[test]
-fn a_run_killed_in_mid_step_and_resumed_ends_with_the_same_bits() {
-    let folder = tempfile::tempdir().unwrap();
-    for name in ["whole", "killed"] {
-        write_recipe(folder.path(), name, 24, GENERATED);
-    }
-    assert_done(&run(folder.path(), &["train", "whole.toml"]));
-
-    let killed = folder.path().join("runs/killed");
-    let mut child = trainer()
-        .current_dir(folder.path())
-        .args(["train", "killed.toml"])
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let begun = Instant::now();
-    while curve(&killed).len() < 7 {
-        assert!(begun.elapsed() < Duration::from_secs(120), "seven steps take too long");
-        std::thread::sleep(Duration::from_millis(2));
-    }
-    child.kill().unwrap();
-    assert_eq!(child.wait().unwrap().code(), None, "it ended before it could be killed");
-    assert!(!killed.join("best.safetensors").exists());
-
-    assert_done(&run(folder.path(), &["train", "killed.toml", "--resume"]));
-    let whole = folder.path().join("runs/whole");
-    assert_eq!(curve(&whole), curve(&killed));
-    assert_eq!(curve(&whole).len(), 24);
-    let read = |run: &Path| {
-        let bytes = std::fs::read(run.join("state.safetensors")).unwrap();
-        let (_, metadata) = safetensors::SafeTensors::read_metadata(&bytes).unwrap();
-        assert!(metadata.tensors().len() > 40);
-        let tensors = safetensors::SafeTensors::deserialize(&bytes).unwrap();
-        let mut all: Vec<_> =
-            tensors.iter().map(|(name, view)| (name.to_owned(), view.data().to_vec())).collect();
-        all.sort();
-        all
-    };
-    assert!(read(&whole) == read(&killed), "weights, moments or averages differ");
-}
-
-#[test]
-fn a_run_stopped_by_the_clock_can_be_resumed_but_not_started_again() {
-    let folder = tempfile::tempdir().unwrap();
-    write_recipe(folder.path(), "short", 4, GENERATED);
-    let stopped = run(folder.path(), &["train", "short.toml", "--minutes", "0"]);
-    assert_done(&stopped);
-    assert_eq!(curve(&folder.path().join("runs/short")).len(), 1);
-    assert_fails(&run(folder.path(), &["train", "short.toml"]), 2, &["already has a run", "--resume"]);
-    assert_done(&run(folder.path(), &["train", "short.toml", "--resume"]));
-    let log = log_lines(&folder.path().join("runs/short"));
-    let validation = log.iter().find(|line| line["kind"] == "validation").unwrap();
-    assert_eq!(validation["step"], 4);
-    assert!(validation["definition"].as_str().unwrap().starts_with("plain SDR"));
-    assert!(folder.path().join("runs/short/best.safetensors").exists());
 }
 
 #[test]
@@ -222,51 +167,9 @@ fn a_file_that_is_no_wav_is_refused() {
 }
 
 #[test]
-fn unknown_keys_and_impossible_values_in_recipes_are_wrong_use() {
-    let folder = tempfile::tempdir().unwrap();
-    let train = |text: String| {
-        std::fs::write(folder.path().join("r.toml"), text).unwrap();
-        run(folder.path(), &["train", "r.toml"])
-    };
-    let good = recipe("r", 1, GENERATED);
-    assert_fails(&train(good.replace("batch = 3", "batchsize = 3")), 2, &["r.toml", "batchsize"]);
-    assert_fails(&train(good.replace("batch = 3", "batch = 0")), 2, &["data.batch"]);
-    assert_fails(&train(good.replace("name = \"r\"", "name = \"../r\"")), 2, &["name"]);
-    assert_fails(&train(good.replace("lookahead = 512", "lookahead = 1")), 2, &["lookahead"]);
-    assert_fails(&run(folder.path(), &["train", "nothing.toml"]), 2, &["nothing.toml"]);
-}
-
-#[test]
 fn an_unwritable_folder_for_runs_is_an_error_before_the_first_step() {
     let folder = tempfile::tempdir().unwrap();
     write_recipe(folder.path(), "r", 1, GENERATED);
     std::fs::write(folder.path().join("runs"), b"a file, not a folder").unwrap();
     assert_fails(&run(folder.path(), &["train", "r.toml"]), 1, &["cannot create", "runs/r"]);
-}
-
-/// A limit on the size of files stands in for a full disk: writing fails in the middle of the file.
-#[cfg(unix)]
-#[test]
-fn a_disk_that_is_full_at_a_checkpoint_leaves_the_last_good_one() {
-    let folder = tempfile::tempdir().unwrap();
-    write_recipe(folder.path(), "full", 6, GENERATED);
-    assert_done(&run(folder.path(), &["train", "full.toml", "--minutes", "0"]));
-    let files =
-        ["state.safetensors", "last.safetensors"].map(|name| folder.path().join("runs/full").join(name));
-    let before = files.each_ref().map(|file| std::fs::read(file).unwrap());
-
-    let limited = std::process::Command::new("sh")
-        .current_dir(folder.path())
-        .args(["-c", "trap '' XFSZ; ulimit -f 16; exec \"$0\" train full.toml --resume"])
-        .arg(env!("CARGO_BIN_EXE_trainer"))
-        .output()
-        .unwrap();
-    assert_fails(&limited, 1, &["cannot write", ".safetensors"]);
-    assert!(before == files.each_ref().map(|file| std::fs::read(file).unwrap()));
-    let left: Vec<_> =
-        std::fs::read_dir(folder.path().join("runs/full")).unwrap().map(|e| e.unwrap().path()).collect();
-    assert_eq!(left.len(), 3, "{left:?}");
-
-    let resumed = run(folder.path(), &["train", "full.toml", "--resume"]);
-    assert!(resumed.status.success(), "{}", errors(&resumed));
 }

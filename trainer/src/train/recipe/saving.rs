@@ -30,6 +30,16 @@ pub enum Stored {
     F16,
 }
 
+impl Stored {
+    /// Bytes of one weight.
+    pub fn bytes(self) -> u64 {
+        match self {
+            Self::F32 => 4,
+            Self::F16 => 2,
+        }
+    }
+}
+
 impl From<Stored> for Precision {
     fn from(stored: Stored) -> Self {
         match stored {

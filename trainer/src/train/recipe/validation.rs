@@ -10,13 +10,46 @@ use super::ensure;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Validation {
-    /// Steps between two validations; the last step always has one.
+    /// Steps between two validations; 0 validates once an epoch. The last step always has one.
+    #[serde(default)]
     pub every: u64,
     /// Held-out songs.
     pub source: HeldOut,
-    /// Training stops after so many validations without a better mean SDR; 0 never stops early.
+    /// What makes a validation better than another: it chooses the best checkpoint, and stops the run.
+    #[serde(default)]
+    pub monitor: Monitor,
+    /// Training stops after so many validations without a better one; 0 never stops early.
     #[serde(default)]
     pub patience: u64,
+    /// Excerpts of each held-out song on which the loss is measured, side by side if they fill the song, else
+    /// evenly spaced; always the same.
+    #[serde(default = "four")]
+    pub excerpts_per_song: usize,
+}
+
+fn four() -> usize {
+    4
+}
+
+/// What is watched in validation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[serde(rename_all = "lowercase")]
+pub enum Monitor {
+    /// Mean over the stems of the plain SDR of whole songs; higher is better.
+    #[default]
+    Sdr,
+    /// The training loss on fixed excerpts; lower is better.
+    Loss,
+}
+
+impl Monitor {
+    /// Whether one value is better than another.
+    pub fn better(self, value: f64, than: f64) -> bool {
+        match self {
+            Self::Sdr => value > than,
+            Self::Loss => value < than,
+        }
+    }
 }
 
 /// Songs that are never trained on.
@@ -53,7 +86,14 @@ pub enum HeldOut {
 
 impl Validation {
     /// What is wrong with the values, in the user's words.
-    pub fn check(&self) -> Result<(), String> {
-        ensure(self.every > 0, "`validation.every` must be at least 1")
+    pub fn check(&self, steps_per_epoch: u64) -> Result<(), String> {
+        ensure(
+            self.every > 0 || steps_per_epoch > 0,
+            "`validation.every` must be at least 1, or `steps_per_epoch` given for one validation an epoch",
+        )?;
+        ensure(
+            self.excerpts_per_song > 0 || self.monitor != Monitor::Loss,
+            "`validation.excerpts_per_song` must be at least 1 when the loss is monitored",
+        )
     }
 }

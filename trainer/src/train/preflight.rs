@@ -1,0 +1,308 @@
+//! What can go wrong later, looked at before the first step: recipe, data, memory, disk.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use engine::STEMS;
+use sysinfo::{Disks, ProcessRefreshKind, ProcessesToUpdate, System};
+
+use super::learner::{Learner, SAMPLE_RATE};
+use super::recipe::{Recipe, Schedule, Source};
+use super::validate::{HeldOutSong, HeldOutSongs};
+
+/// Bytes of an f32.
+const FLOAT: u64 = 4;
+
+/// What is known before the first step, as a table.
+pub struct Preflight {
+    rows: Vec<(&'static str, String)>,
+    warnings: Vec<String>,
+}
+
+impl Preflight {
+    /// Looks at everything, and tries the network out on one excerpt. Nothing is written.
+    ///
+    /// # Errors
+    /// The network cannot be trained; there is less memory or disk space than the run certainly needs.
+    pub fn look(
+        recipe: &Recipe,
+        learner: &Learner,
+        held_out: &HeldOutSongs,
+        folder: &Path,
+    ) -> anyhow::Result<Self> {
+        let mut preflight = Self { rows: Vec::new(), warnings: Vec::new() };
+        preflight.recipe(recipe, learner);
+        preflight.data(recipe, held_out);
+        preflight.memory(recipe, learner, held_out)?;
+        preflight.disk(recipe, learner, folder)?;
+        Ok(preflight)
+    }
+
+    fn recipe(&mut self, recipe: &Recipe, learner: &Learner) {
+        let optimizer = &recipe.optimizer;
+        let (all, trained) = weights(learner);
+        let frozen = if trained < all { format!(", {trained} of them trained") } else { String::new() };
+        let window = learner.window;
+        let network = format!(
+            "{}, {all} weights{frozen}, window {} -> {} frames",
+            recipe.architecture.name(),
+            window.input,
+            window.output
+        );
+        self.rows.push(("network", network));
+        let seconds = window.input as f64 / f64::from(SAMPLE_RATE);
+        let batches = match optimizer.accumulate {
+            1 => String::new(),
+            batches => format!("{batches} x "),
+        };
+        let epochs = match recipe.steps_per_epoch {
+            0 => String::new(),
+            steps => format!(" ({} epochs)", recipe.steps as f64 / steps as f64),
+        };
+        let steps =
+            format!("{}{epochs} of {batches}{} excerpts of {seconds:.2} s", recipe.steps, recipe.data.batch);
+        self.rows.push(("steps", steps));
+        let rate = match optimizer.schedule {
+            Schedule::Constant => format!("{:e}", optimizer.rate),
+            Schedule::Cosine => format!("{:e} to {:e} along a cosine", optimizer.rate, optimizer.final_rate),
+            Schedule::Cyclic => format!(
+                "{:e} to {:e} along a cosine, {} times an epoch",
+                optimizer.rate, optimizer.final_rate, optimizer.cycles_per_epoch
+            ),
+        };
+        let terms: Vec<_> = recipe.loss.terms.iter().map(|term| term.kind.name()).collect();
+        self.rows
+            .push(("learning", format!("{} at {rate}, on {}", name(&optimizer.kind), terms.join(" + "))));
+        if learner.window.output * 2 < learner.window.input {
+            self.warnings.push(format!(
+                "less than half of each excerpt is trained on ({} of {} frames): longer excerpts waste less",
+                window.output, window.input
+            ));
+        }
+    }
+
+    fn data(&mut self, recipe: &Recipe, held_out: &HeldOutSongs) {
+        let validation = &recipe.validation;
+        let stop = match validation.patience {
+            0 => String::new(),
+            patience => format!(", stops after {patience} without a better {}", name(&validation.monitor)),
+        };
+        let every = recipe.validation_steps();
+        self.rows.push(("validation", format!("every {every} steps on {}{stop}", held_out.name)));
+        if every > recipe.steps && validation.patience > 0 {
+            self.warnings.push("the run is over before its first validation but the last".into());
+        }
+        let frames: usize = held_out.songs.iter().map(HeldOutSong::frames).sum();
+        let minutes = frames as f64 / f64::from(SAMPLE_RATE) / 60.0;
+        self.rows.push(("held out", format!("{minutes:.1} min of music")));
+        if frames == 0 {
+            self.warnings
+                .push("the held-out songs are empty: no validation will be better than another".into());
+        }
+    }
+
+    /// What the run will need is estimated from what it has already taken, the number of weights, the memory that one
+    /// excerpt takes in a trial, and the songs that will be kept.
+    fn memory(&mut self, recipe: &Recipe, learner: &Learner, held_out: &HeldOutSongs) -> anyhow::Result<()> {
+        let (all, trained) = weights(learner);
+        // Weights, their average and, in validation, a copy; gradients and two moments.
+        let network = FLOAT * (3 * all + 3 * trained);
+        let taken = resident(&mut System::new()).unwrap_or(0);
+        let one = growth(|| learner.try_out()).context("the network cannot be trained")?;
+        let window = learner.window;
+        let excerpt = FLOAT * 2 * (window.input + STEMS * window.output) as u64;
+        let batch = recipe.data.batch as u64;
+        let activations = one.max(excerpt) * batch;
+        let waiting = excerpt * batch * (recipe.data.prefetch as u64 + 1);
+        // In validation each thread has a song, what comes out of it, and what that is compared with.
+        let longest = held_out.songs.iter().map(HeldOutSong::frames).max().unwrap_or(0);
+        let validated = 3 * song_bytes(longest as u64) * rayon::current_num_threads() as u64;
+        let songs = validated + waiting + recipe.data.source.iter().map(kept).sum::<u64>();
+        let needed = taken + network + activations + songs;
+
+        let (total, free) = machine_memory();
+        self.rows.push((
+            "memory",
+            format!(
+                "about {} ({} taken so far, {} network and optimiser, {} batch, {} songs); {} of {} free",
+                size(needed),
+                size(taken),
+                size(network),
+                size(activations),
+                size(songs),
+                size(free),
+                size(total)
+            ),
+        ));
+        ensure!(
+            total == 0 || needed <= total,
+            "training needs about {} of memory and this machine has {}: lower `data.batch` (and raise \
+             `optimizer.accumulate`), the excerpts' length or the network",
+            size(needed),
+            size(total)
+        );
+        if needed.saturating_sub(taken) > free && free > 0 {
+            self.warnings.push("less memory is free than will be needed".into());
+        }
+        Ok(())
+    }
+
+    fn disk(&mut self, recipe: &Recipe, learner: &Learner, folder: &Path) -> anyhow::Result<()> {
+        let (all, trained) = weights(learner);
+        let state = FLOAT * 2 * (all + trained);
+        let checkpoint = all * recipe.checkpoint.precision.bytes();
+        // A new file stands beside the old one before it takes its place.
+        let checkpoints = 2 * state + 3 * checkpoint;
+        let validations = recipe.steps / recipe.validation_steps() + 1;
+        let config = &recipe.tensorboard;
+        let shown = validations.checked_div(config.media_every).map_or(0, |times| times + 1);
+        // 16-bit stereo for each stem; pictures are small against that.
+        let sounds = shown * STEMS as u64 * (config.media_seconds * SAMPLE_RATE as f32) as u64 * 4;
+        // A line in the log and its curves in the event file.
+        let log = recipe.steps * 600;
+        let needed = checkpoints + sounds + log;
+        let free = free_space(folder);
+        self.rows.push((
+            "disk",
+            format!(
+                "about {} ({} checkpoints, {} TensorBoard and log); {} free at {}",
+                size(needed),
+                size(checkpoints),
+                size(sounds + log),
+                free.map_or("unknown".into(), size),
+                folder.display()
+            ),
+        ));
+        if let Some(free) = free {
+            ensure!(
+                checkpoints <= free,
+                "checkpoints need about {} and {} has {} free: make room, or choose another disk with --runs",
+                size(checkpoints),
+                folder.display(),
+                size(free)
+            );
+            if needed > free {
+                self.warnings.push(
+                    "the disk may be full before the run ends: `tensorboard.media_every` saves room".into(),
+                );
+            }
+        }
+        Ok(())
+    }
+}
+
+impl std::fmt::Display for Preflight {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for (name, text) in &self.rows {
+            writeln!(f, "{name:<12}{text}")?;
+        }
+        self.warnings.iter().try_for_each(|warning| writeln!(f, "note: {warning}"))
+    }
+}
+
+/// Weights in all, and those that are trained.
+fn weights(learner: &Learner) -> (u64, u64) {
+    let count = |trained: bool| {
+        let counted = learner.parameters.values().filter(|p| p.trained || !trained);
+        counted.map(|p| p.var.elem_count() as u64).sum()
+    };
+    (count(false), count(true))
+}
+
+/// Bytes of songs that a source keeps in memory.
+fn kept(source: &Source) -> u64 {
+    match source {
+        Source::Generated { seconds, songs, .. } => songs * song_bytes((seconds * SAMPLE_RATE as f32) as u64),
+        Source::Folder { .. } => 0,
+    }
+}
+
+/// Bytes of a song's stems.
+fn song_bytes(frames: u64) -> u64 {
+    frames * STEMS as u64 * 2 * FLOAT
+}
+
+/// The word that stands for a value in recipes.
+fn name(value: &impl serde::Serialize) -> String {
+    serde_json::to_value(value).ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default()
+}
+
+fn size(bytes: u64) -> String {
+    match bytes {
+        0..1_000_000 => format!("{} kB", bytes.div_ceil(1_000)),
+        1_000_000..1_000_000_000 => format!("{} MB", bytes / 1_000_000),
+        _ => format!("{:.1} GB", bytes as f64 / 1e9),
+    }
+}
+
+/// Bytes of memory that the machine, or what confines us on it, has in all and free; 0 where it does not tell.
+fn machine_memory() -> (u64, u64) {
+    let Ok(mut system) = System::new() else { return (0, 0) };
+    system.refresh_memory();
+    let limit = system.cgroup_limits().map_or(u64::MAX, |limits| limits.total_memory);
+    let total = system.total_memory().min(limit);
+    (total, system.available_memory().min(total))
+}
+
+/// Bytes of the process now, where the machine tells.
+fn resident(system: &mut Result<System, sysinfo::Error>) -> Option<u64> {
+    let (Ok(system), Ok(pid)) = (system, sysinfo::get_current_pid()) else { return None };
+    let what = ProcessRefreshKind::nothing().with_memory();
+    system.refresh_processes_specifics(ProcessesToUpdate::Some(&[pid]), false, what);
+    system.process(pid).map(sysinfo::Process::memory)
+}
+
+/// By how many bytes the process was larger during some work than before it; 0 where the machine does not tell.
+fn growth(work: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result<u64> {
+    let mut system = System::new();
+    let before = resident(&mut system).unwrap_or(0);
+    let (peak, done) = (AtomicU64::new(before), AtomicBool::new(false));
+    let result = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(Ordering::Relaxed) {
+                peak.fetch_max(resident(&mut system).unwrap_or(0), Ordering::Relaxed);
+                std::thread::sleep(Duration::from_millis(2));
+            }
+        });
+        let result = work();
+        done.store(true, Ordering::Relaxed);
+        result
+    });
+    result.map(|()| peak.load(Ordering::Relaxed).saturating_sub(before))
+}
+
+/// Free bytes where a folder is, or will be.
+fn free_space(folder: &Path) -> Option<u64> {
+    let absolute = std::path::absolute(folder).ok()?;
+    let there: PathBuf = absolute.ancestors().find_map(|path| path.canonicalize().ok())?;
+    let disks = Disks::new_with_refreshed_list().ok()?;
+    let holding = disks.iter().filter(|disk| there.starts_with(disk.mount_point()));
+    holding.max_by_key(|disk| disk.mount_point().as_os_str().len()).map(sysinfo::Disk::available_space)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_that_is_taken_for_a_while_is_seen() {
+        let grown = growth(|| {
+            let taken = vec![1u8; 200_000_000];
+            std::thread::sleep(Duration::from_millis(50));
+            assert_eq!(taken.iter().map(|x| u64::from(*x)).sum::<u64>(), 200_000_000);
+            Ok(())
+        });
+        let grown = grown.unwrap();
+        assert!((150_000_000..300_000_000).contains(&grown), "{grown}");
+    }
+
+    #[test]
+    fn free_space_is_found_for_folders_that_are_still_to_be_made() {
+        let folder = tempfile::tempdir().unwrap();
+        let free = free_space(&folder.path().join("not/yet"));
+        // Some containers list no disks at all.
+        assert!(free.is_none_or(|free| free > 0));
+    }
+}
