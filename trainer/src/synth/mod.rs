@@ -1,23 +1,27 @@
 //! `trainer synth`: songs of our own, from no files at all.
 
 mod bass;
+mod canvas;
 mod compose;
 mod drums;
 mod dsp;
 mod instruments;
+mod material;
 mod mix;
 mod other;
-#[cfg_attr(not(test), allow(dead_code, reason = "the report will compare with it"))]
-pub mod reference;
+mod pack;
+mod picture;
+mod reference;
 mod report;
+mod resing;
 mod score;
 mod song;
+mod soundfont;
 mod voice;
 mod write;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Mutex;
 use std::time::Instant;
 
 use anyhow::ensure;
@@ -25,13 +29,15 @@ use indicatif::{ProgressBar, ProgressStyle};
 use rayon::prelude::*;
 
 use crate::exit::WrongUse;
-use report::Report;
+pub use material::SHARE;
+use report::{Figures, Report};
 pub use song::Generator;
 pub use write::mix;
 
 /// Generates songs with their stems, in MUSDB18-HQ layout: DIR/<song>/{mixture,drums,bass,other,vocals}.wav.
 ///
-/// 44.1 kHz, stereo, 32-bit float; the stems add up to the mixture bit for bit. No files are needed.
+/// 44.1 kHz, stereo, 32-bit float; the stems add up to the mixture bit for bit. No files are needed; recordings
+/// (--pack, --soundfont) play some of the parts if they are given.
 #[derive(clap::Args)]
 pub struct Args {
     /// How many songs.
@@ -49,9 +55,23 @@ pub struct Args {
     /// Divides the songs among DIR/train, DIR/valid and DIR/test in this proportion.
     #[arg(long, value_name = "TRAIN:VALID:TEST")]
     pub split: Option<Split>,
-    /// Prints spectra and levels of the stems at the end.
+    /// A folder of recordings with a manifest.csv (columns file, family, instrument, and where known articulation,
+    /// midi, f0_hz, velocity; families drums/*, bass/*, other/*, vocals/*, vocals/speech), which play parts of the
+    /// songs; speech sings.
+    #[arg(long, value_name = "DIR")]
+    pub pack: Option<PathBuf>,
+    /// The share of parts that recordings play, 0 to 1; our own instruments play the others.
+    #[arg(long, value_name = "SHARE", default_value_t = SHARE)]
+    pub pack_share: f32,
+    /// A SoundFont whose instruments play parts of drums, bass and other; with --pack they share evenly.
+    #[arg(long, value_name = "FILE.sf2")]
+    pub soundfont: Option<PathBuf>,
+    /// Prints spectra, loudness and levels of the stems, and writes them to DIR/report.json and DIR/report.png.
     #[arg(long)]
     pub report: bool,
+    /// Writes spectrograms of the first song to DIR/<song>.png.
+    #[arg(long)]
+    pub picture: bool,
 }
 
 /// Proportions of the training, validation and test folders.
@@ -95,27 +115,25 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         args.seconds > 0.0 && args.seconds <= 3_600.0,
         WrongUse(format!("--seconds must lie between 0 and 3600, not {}", args.seconds))
     );
+    ensure!(args.songs > 0, WrongUse("--songs must be at least 1".into()));
+    let generator = Generator::open(args.pack.as_deref(), args.soundfont.as_deref(), args.pack_share)?;
+    if let Some(pack) = generator.material().pack() {
+        println!("pack: {} recordings, {} MiB in memory", pack.len(), pack.bytes() >> 20);
+    }
     let bar = ProgressBar::new(args.songs).with_style(
         ProgressStyle::with_template("{bar:40} {pos}/{len} songs, {eta} left")
             .unwrap_or(ProgressStyle::default_bar()),
     );
-    let generator = Generator::default();
-    let start = Instant::now();
-    let report = Mutex::new(Report::default());
-    (0..args.songs).into_par_iter().try_for_each(|index| {
-        let seed = args.seed.wrapping_add(index);
-        let stems = generator.song(seed, args.seconds);
-        let folder = match args.split {
-            Some(split) => args.output.join(split.folder(index, args.songs)),
-            None => args.output.clone(),
-        };
-        write::write_song(&folder.join(format!("song-{seed:05}")), &stems)?;
-        if args.report {
-            report.lock().unwrap_or_else(std::sync::PoisonError::into_inner).add(&stems);
-        }
-        bar.inc(1);
-        anyhow::Ok(())
-    })?;
+    let (start, processor) = (Instant::now(), processor_seconds());
+    let songs: Vec<(u32, Option<Figures>)> = (0..args.songs)
+        .into_par_iter()
+        .map(|index| {
+            let stems = generator.song(args.seed.wrapping_add(index), args.seconds);
+            write::write_song(&args.folder(index), &stems)?;
+            bar.inc(1);
+            Ok((write::checksum(&stems), args.report.then(|| Figures::of(&stems))))
+        })
+        .collect::<anyhow::Result<_>>()?;
     bar.finish_and_clear();
     let elapsed = start.elapsed().as_secs_f64();
     let seconds = args.songs as f64 * f64::from(args.seconds);
@@ -125,10 +143,47 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         seconds / elapsed,
         args.output.display()
     );
+    if let (Some(before), Some(after)) = (processor, processor_seconds()) {
+        let used = (after - before).max(1e-3);
+        println!("{used:.1} s of processor time: {:.1} times real time per core", seconds / used);
+    }
+    let sums: Vec<u8> = songs.iter().flat_map(|(sum, _)| sum.to_le_bytes()).collect();
+    println!("hash {:08x}", crc32c::crc32c(&sums));
     if args.report {
-        print!("{}", report.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner));
+        let figures: Vec<Figures> = songs.into_iter().filter_map(|(_, figures)| figures).collect();
+        let report = Report::new(&figures);
+        print!("{report}");
+        report.write(&args.output)?;
+    }
+    if args.picture {
+        let file = args.output.join(format!("{}.png", args.name(0)));
+        let stems = generator.song(args.seed, args.seconds);
+        picture::draw(&file, &mix(&stems), &stems)?;
+        println!("picture {}", file.display());
     }
     Ok(ExitCode::SUCCESS)
+}
+
+impl Args {
+    fn name(&self, index: u64) -> String {
+        format!("song-{:05}", self.seed.wrapping_add(index))
+    }
+
+    /// Where a song goes.
+    fn folder(&self, index: u64) -> PathBuf {
+        let split = self.split.map_or("", |split| split.folder(index, self.songs));
+        self.output.join(split).join(self.name(index))
+    }
+}
+
+/// Processor time that this process has used, all threads together; `None` where the system does not tell.
+fn processor_seconds() -> Option<f64> {
+    use sysinfo::{ProcessRefreshKind, ProcessesToUpdate, System};
+    let own = sysinfo::get_current_pid().ok()?;
+    let mut system = System::new().ok()?;
+    let what = ProcessRefreshKind::nothing().with_cpu();
+    system.refresh_processes_specifics(ProcessesToUpdate::Some(&[own]), false, what);
+    Some(system.process(own)?.accumulated_cpu_time() as f64 / 1_000.0)
 }
 
 #[cfg(test)]

@@ -24,13 +24,16 @@ impl HeldOutSongs {
     /// Makes or reads the songs.
     pub fn open(source: &HeldOut) -> anyhow::Result<Self> {
         match source {
-            HeldOut::Generated { songs, seconds, seed } => Ok(Self {
-                songs: (0..*songs)
-                    .into_par_iter()
-                    .map(|i| Generator::default().song(seed.wrapping_add(i), *seconds))
-                    .collect(),
-                name: format!("{songs} generated songs of {seconds} s, seeds from {seed}, never trained on"),
-            }),
+            HeldOut::Generated { songs, seconds, seed, pack, pack_share, soundfont } => {
+                let generator = Generator::open(pack.as_deref(), soundfont.as_deref(), *pack_share)?;
+                Ok(Self {
+                    songs: (0..*songs)
+                        .into_par_iter()
+                        .map(|i| generator.song(seed.wrapping_add(i), *seconds))
+                        .collect(),
+                    name: format!("{songs} generated songs of {seconds} s, seeds from {seed}, never trained on"),
+                })
+            }
             HeldOut::Folder { path, seconds } => {
                 let folder = Folder::open(path, false)?;
                 let limit = if *seconds > 0.0 { (seconds * 44_100.0) as usize } else { usize::MAX };

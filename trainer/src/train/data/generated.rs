@@ -21,9 +21,9 @@ pub struct Generated {
 }
 
 impl Generated {
-    /// See the recipe's keys.
-    pub fn new(seconds: f32, alive: u64, fresh_per_step: f64, seed: u64) -> Self {
-        Self { generator: Generator::default(), seconds, alive, fresh_per_step, seed, songs: BTreeMap::new() }
+    /// See the recipe's keys; `generator` has the recordings that it names.
+    pub fn new(generator: Generator, seconds: f32, alive: u64, fresh_per_step: f64, seed: u64) -> Self {
+        Self { generator, seconds, alive, fresh_per_step, seed, songs: BTreeMap::new() }
     }
 
     /// Numbers of the songs that a step may use.
@@ -72,7 +72,7 @@ mod tests {
 
     #[test]
     fn a_step_has_the_same_songs_whether_reached_or_resumed_at() {
-        let make = || Generated::new(1.0, 3, 0.5, 9);
+        let make = || Generated::new(Generator::default(), 1.0, 3, 0.5, 9);
         let (mut reached, mut resumed) = (make(), make());
         (0..=4).for_each(|step| reached.prepare(step).unwrap());
         resumed.prepare(4).unwrap();

@@ -9,6 +9,7 @@ use rayon::prelude::*;
 
 use super::{Batch, Folder, Generated, Source};
 use crate::rng::Rng;
+use crate::synth::Generator;
 use crate::train::recipe::{self, Augment, Recipe};
 
 /// Keeps the draws of training data apart from all others.
@@ -32,8 +33,18 @@ impl Excerpts {
                 recipe::Source::Folder { path, missing_is_silence, .. } => {
                     Box::new(Folder::open(path, *missing_is_silence)?)
                 }
-                recipe::Source::Generated { seconds, songs, fresh_per_step, seed, .. } => {
-                    Box::new(Generated::new(*seconds, *songs, *fresh_per_step, *seed))
+                recipe::Source::Generated {
+                    seconds,
+                    songs,
+                    fresh_per_step,
+                    seed,
+                    pack,
+                    pack_share,
+                    soundfont,
+                    ..
+                } => {
+                    let generator = Generator::open(pack.as_deref(), soundfont.as_deref(), *pack_share)?;
+                    Box::new(Generated::new(generator, *seconds, *songs, *fresh_per_step, *seed))
                 }
             })
         };

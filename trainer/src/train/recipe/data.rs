@@ -38,6 +38,11 @@ fn weight_one() -> f32 {
     1.0
 }
 
+/// Half of the parts.
+pub(super) fn share() -> f32 {
+    crate::synth::SHARE
+}
+
 /// A source of songs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
@@ -67,6 +72,15 @@ pub enum Source {
         fresh_per_step: f64,
         /// Seed of the first song, counted up for the next.
         seed: u64,
+        /// A folder of recordings with a `manifest.csv` (see `trainer synth --help`), which play parts of the songs.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pack: Option<PathBuf>,
+        /// The share of parts that recordings (`pack`, `soundfont`) play, 0 to 1.
+        #[serde(default = "share")]
+        pack_share: f32,
+        /// A SoundFont (`.sf2`) whose instruments play parts of drums, bass and other.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        soundfont: Option<PathBuf>,
     },
 }
 
@@ -98,9 +112,12 @@ impl Source {
     fn check(&self) -> Result<(), String> {
         match self {
             Self::Folder { .. } => Ok(()),
-            Self::Generated { seconds, songs, fresh_per_step, .. } => ensure(
-                *songs > 0 && *fresh_per_step >= 0.0 && (1.0..=600.0).contains(seconds),
-                "a generated source needs songs >= 1, fresh_per_step >= 0, seconds in 1..=600",
+            Self::Generated { seconds, songs, fresh_per_step, pack_share, .. } => ensure(
+                *songs > 0
+                    && *fresh_per_step >= 0.0
+                    && (1.0..=600.0).contains(seconds)
+                    && (0.0..=1.0).contains(pack_share),
+                "a generated source needs songs >= 1, fresh_per_step >= 0, seconds in 1..=600, pack_share in 0..=1",
             ),
         }
     }

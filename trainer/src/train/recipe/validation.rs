@@ -23,7 +23,7 @@ pub struct Validation {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum HeldOut {
-    /// A folder as in [`Source::Folder`].
+    /// A folder as in [`super::Source::Folder`].
     Folder {
         /// The folder.
         path: PathBuf,
@@ -39,6 +39,15 @@ pub enum HeldOut {
         seconds: f32,
         /// Seed of the first.
         seed: u64,
+        /// As in [`super::Source::Generated`].
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pack: Option<PathBuf>,
+        /// As in [`super::Source::Generated`].
+        #[serde(default = "super::data::share")]
+        pack_share: f32,
+        /// As in [`super::Source::Generated`].
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        soundfont: Option<PathBuf>,
     },
 }
 

@@ -1,0 +1,114 @@
+//! What may play parts of songs in place of our own instruments: a pack of recordings, a SoundFont.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::ensure;
+
+use super::mix::Track;
+use super::pack::Pack;
+use super::score::{Hit, Note, Part, Piece, Role, VocalLine};
+use super::soundfont::SoundFont;
+use crate::exit::WrongUse;
+use crate::rng::Rng;
+
+/// The share of parts that recordings play where nobody says another.
+pub const SHARE: f32 = 0.5;
+
+/// Recorded instruments. Cloning is cheap: everybody shares the recordings.
+#[derive(Clone, Default)]
+pub struct Material {
+    pack: Option<Arc<Pack>>,
+    soundfont: Option<Arc<SoundFont>>,
+    /// The part of all parts that they play.
+    share: f32,
+}
+
+/// Who plays a part.
+enum Player<'a> {
+    Ours,
+    Pack(&'a Pack),
+    SoundFont(&'a SoundFont),
+}
+
+impl Material {
+    /// Reads what there is. `share` in 0..=1 is the probability that recordings play a part; a pack and a SoundFont
+    /// share it evenly. A SoundFont plays drums, bass and other, never vocals.
+    ///
+    /// # Errors
+    /// Something cannot be read, or the share is out of range.
+    pub fn open(pack: Option<&Path>, soundfont: Option<&Path>, share: f32) -> anyhow::Result<Self> {
+        ensure!(
+            (0.0..=1.0).contains(&share),
+            WrongUse(format!("the share of recordings must lie in 0..=1, not {share}"))
+        );
+        Ok(Self {
+            pack: pack.map(Pack::open).transpose()?.map(Arc::new),
+            soundfont: soundfont.map(SoundFont::open).transpose()?.map(Arc::new),
+            share,
+        })
+    }
+
+    /// The pack, if there is one.
+    pub fn pack(&self) -> Option<&Pack> {
+        self.pack.as_deref()
+    }
+
+    fn player(&self, rng: &mut Rng) -> Player<'_> {
+        let (recorded, first) = (rng.chance(self.share), rng.chance(0.5));
+        match (&self.pack, &self.soundfont) {
+            _ if !recorded => Player::Ours,
+            (Some(pack), None) => Player::Pack(pack),
+            (Some(pack), Some(_)) if first => Player::Pack(pack),
+            (_, Some(font)) => Player::SoundFont(font),
+            (None, None) => Player::Ours,
+        }
+    }
+
+    /// Plays all or some of the hits, and gives back those that our own drums should play.
+    pub fn drums(&self, rng: &mut Rng, hits: &[Hit], length: usize) -> (Vec<Track>, Vec<Hit>) {
+        let player = self.player(rng);
+        // Producers mix: a kit of one kind, some pieces of another.
+        let mixed = rng.chance(0.35);
+        let pieces = Piece::ALL.map(|_| !mixed || rng.chance(0.6));
+        let split = |plays: &dyn Fn(Piece) -> bool| -> (Vec<Hit>, Vec<Hit>) {
+            hits.iter().partition(|hit| pieces[hit.piece as usize] && plays(hit.piece))
+        };
+        match player {
+            Player::Ours => (Vec::new(), hits.to_vec()),
+            Player::Pack(pack) => {
+                let (theirs, ours) = split(&|piece| pack.has_piece(piece));
+                (vec![pack.drums(rng, &theirs, length)], ours)
+            }
+            Player::SoundFont(font) if font.has_drums() => {
+                let (theirs, ours) = split(&|_| true);
+                (vec![font.drums(rng, &theirs, length)], ours)
+            }
+            Player::SoundFont(_) => (Vec::new(), hits.to_vec()),
+        }
+    }
+
+    /// Plays the bass line; `None` leaves it to us.
+    pub fn bass(&self, rng: &mut Rng, notes: &[Note], length: usize) -> Option<Vec<Track>> {
+        match self.player(rng) {
+            Player::Ours => None,
+            Player::Pack(pack) => pack.bass(rng, notes, length).map(|track| vec![track]),
+            Player::SoundFont(font) => font.bass(rng, notes, length).map(|track| vec![track]),
+        }
+    }
+
+    /// Plays a part of "other"; `None` leaves it to us.
+    pub fn other(&self, rng: &mut Rng, part: &Part, length: usize) -> Option<Track> {
+        match self.player(rng) {
+            Player::Ours => None,
+            Player::Pack(pack) => pack.other(rng, &part.notes, part.role == Role::Pad, length),
+            Player::SoundFont(font) => font.other(rng, part.role, &part.notes, length),
+        }
+    }
+
+    /// Sings all lines; `None` leaves them to us.
+    pub fn vocals(&self, rng: &mut Rng, lines: &[VocalLine], length: usize) -> Option<Vec<Track>> {
+        let recorded = rng.chance(self.share);
+        self.pack.as_ref().filter(|_| recorded)?.vocals(rng, lines, length)
+    }
+}
