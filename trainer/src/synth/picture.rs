@@ -80,7 +80,8 @@ fn levels(signal: &AudioBuffer) -> Result<Vec<f32>> {
         }
         transform.process(&mut frames, &mut spectrum)?;
         let power: Vec<f32> = spectrum.iter().map(|bin| bin.norm_sqr()).collect();
-        levels.extend((0..PLOT.1).map(|row| 10.0 * (strongest(&power, bin(row), bin(row + 1)) + 1e-9).log10()));
+        levels
+            .extend((0..PLOT.1).map(|row| 10.0 * (strongest(&power, bin(row), bin(row + 1)) + 1e-9).log10()));
     }
     Ok(levels)
 }

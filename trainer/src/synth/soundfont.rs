@@ -85,7 +85,8 @@ impl SoundFont {
             Piece::PercussionA => percussion[0],
             Piece::PercussionB => percussion[1],
         };
-        let events = hits.iter().flat_map(|hit| strike(hit.start, 0.25, key(hit.piece), hit.velocity)).collect();
+        let events =
+            hits.iter().flat_map(|hit| strike(hit.start, 0.25, key(hit.piece), hit.velocity)).collect();
         let mut track = self.render(DRUM_CHANNEL, kit, events, length);
         // Our own kits peak at about full scale.
         let peak = track.channels.iter().flatten().fold(0f32, |peak, x| peak.max(x.abs()));
@@ -189,8 +190,149 @@ fn parse(path: &Path) -> anyhow::Result<rustysynth::SoundFont> {
     ensure!(promised <= length, "it is cut off: its header promises {promised} bytes, {length} are there");
     let mut reader = BufReader::new(header.chain(file));
     // The library checks most of what a file can say, and panics at some of the rest.
-    let parsed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-        rustysynth::SoundFont::new(&mut reader)
-    }));
+    let parsed =
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| rustysynth::SoundFont::new(&mut reader)));
     parsed.map_err(|_| anyhow!("its tables contradict each other"))?.map_err(|e| anyhow!("{e}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::synth::Generator;
+
+    fn chunk(name: &[u8; 4], content: &[u8]) -> Vec<u8> {
+        let mut bytes = name.to_vec();
+        bytes.extend((content.len() as u32).to_le_bytes());
+        bytes.extend(content);
+        bytes.resize(bytes.len().next_multiple_of(2), 0);
+        bytes
+    }
+
+    fn list(kind: &[u8; 4], chunks: &[Vec<u8>]) -> Vec<u8> {
+        chunk(b"LIST", &[kind.to_vec(), chunks.concat()].concat())
+    }
+
+    fn name(text: &str) -> Vec<u8> {
+        let mut bytes = text.as_bytes().to_vec();
+        bytes.resize(20, 0);
+        bytes
+    }
+
+    fn words(values: &[u16]) -> Vec<u8> {
+        values.iter().flat_map(|x| x.to_le_bytes()).collect()
+    }
+
+    /// A SoundFont of one looped sine of 441 Hz, mapped to the note of 440 Hz, behind a bass, a string section and
+    /// a drum kit.
+    fn font() -> Vec<u8> {
+        let samples: Vec<u16> = (0..1_046)
+            .map(|n| {
+                if n < 1_000 {
+                    (20_000.0 * (n as f32 * 0.01 * std::f32::consts::TAU).sin()) as i16
+                } else {
+                    0
+                }
+            })
+            .map(|x| x as u16)
+            .collect();
+        let presets = [("bass", 33, 0), ("strings", 48, 0), ("kit", 0, 128)];
+        let mut headers: Vec<u8> = Vec::new();
+        for (index, (title, patch, bank)) in presets.into_iter().enumerate() {
+            headers.extend([name(title), words(&[patch, bank, index as u16]), vec![0; 12]].concat());
+        }
+        headers.extend([name("EOP"), words(&[0, 0, 3]), vec![0; 12]].concat());
+        let sample = [
+            name("sine"),
+            [0u32, 1_000, 100, 900, 44_100].iter().flat_map(|x| x.to_le_bytes()).collect(),
+            vec![69, 0],
+            words(&[0, 1]),
+        ]
+        .concat();
+        let tables = [
+            chunk(b"phdr", &headers),
+            // Each preset plays instrument 0 (generator 41).
+            chunk(b"pbag", &words(&[0, 0, 1, 0, 2, 0, 3, 0])),
+            chunk(b"pmod", &[0; 10]),
+            chunk(b"pgen", &words(&[41, 0, 41, 0, 41, 0, 0, 0])),
+            chunk(b"inst", &[name("sine"), words(&[0]), name("EOI"), words(&[1])].concat()),
+            chunk(b"ibag", &words(&[0, 0, 2, 0])),
+            chunk(b"imod", &[0; 10]),
+            // Looped (54), of sample 0 (53).
+            chunk(b"igen", &words(&[54, 1, 53, 0, 0, 0])),
+            chunk(b"shdr", &[sample, name("EOS"), vec![0; 26]].concat()),
+        ];
+        let info =
+            [chunk(b"ifil", &words(&[2, 1])), chunk(b"isng", b"EMU8000\0"), chunk(b"INAM", b"test\0\0")];
+        let content = [
+            b"sfbk".to_vec(),
+            list(b"INFO", &info),
+            list(b"sdta", &[chunk(b"smpl", &words(&samples))]),
+            list(b"pdta", &tables),
+        ];
+        chunk(b"RIFF", &content.concat())
+    }
+
+    fn open(bytes: &[u8]) -> anyhow::Result<SoundFont> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("small.sf2");
+        std::fs::write(&path, bytes).unwrap();
+        SoundFont::open(&path)
+    }
+
+    fn note(start: f32, pitch: f32) -> Note {
+        Note { start, length: 0.4, pitch, velocity: 0.9 }
+    }
+
+    #[test]
+    fn notes_sound_at_their_time_and_pitch_and_hits_on_the_kit() {
+        let font = open(&font()).unwrap();
+        let mut rng = Rng::new(1, &[]);
+        let track = font.bass(&mut rng, &[note(0.5, 45.0)], frames(1.5)).expect("it has a bass");
+        let part = |from: f32, to: f32| &track.channels[0][frames(from)..frames(to)];
+        assert!(part(0.0, 0.49).iter().all(|x| *x == 0.0));
+        let crossings = part(0.55, 0.85).windows(2).filter(|w| w[0] < 0.0 && w[1] >= 0.0).count();
+        assert_eq!(crossings, 33, "110 Hz for 0.3 s");
+        let peak = |part: &[f32]| part.iter().fold(0f32, |peak, x| peak.max(x.abs()));
+        assert!(peak(part(1.3, 1.5)) < 1e-3 * peak(part(0.6, 0.8)), "the note ends");
+
+        let hit = |start: f32, piece: Piece| Hit { start, piece, velocity: 0.8 };
+        let drums = font.drums(&mut rng, &[hit(0.2, Piece::Kick), hit(0.7, Piece::Snare)], frames(1.0));
+        assert!(peak(&drums.channels[0][..frames(0.19)]) == 0.0 && peak(&drums.channels[0]) > 0.9);
+        assert!(font.other(&mut rng, Role::Pad, &[note(0.0, 60.0)], 1_000).is_some());
+        assert!(font.other(&mut rng, Role::Power, &[note(0.0, 60.0)], 1_000).is_none(), "no guitar in it");
+    }
+
+    #[test]
+    fn songs_are_played_with_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("small.sf2");
+        std::fs::write(&path, font()).unwrap();
+        let with = |share: f32| Generator::open(None, Some(&path), share).unwrap().song(8, 3.0);
+        let ours = Generator::default().song(8, 3.0);
+        assert!(with(0.0) == ours && with(1.0) != ours);
+        assert!(with(1.0) == with(1.0));
+    }
+
+    #[test]
+    fn broken_files_are_errors_that_name_them() {
+        let whole = font();
+        for (bytes, word) in [
+            (&whole[..whole.len() - 10], "cut off"),
+            (&whole[..6], "shorter"),
+            (b"RIFF\x04\0\0\0WAVE".as_slice(), "begin"),
+            // The header is right, and nothing follows.
+            (b"RIFF\x04\0\0\0sfbk".as_slice(), ".sf2"),
+        ] {
+            let error = format!("{:#}", open(bytes).err().expect("broken"));
+            assert!(error.contains("small.sf2") && error.contains(word), "{error}");
+        }
+        // Wherever a byte is wrong, nothing panics through.
+        for place in (12..whole.len()).step_by(97).filter(|place| !(250..2_300).contains(place)) {
+            let mut bytes = whole.clone();
+            bytes[place] ^= 0x55;
+            if let Ok(font) = open(&bytes) {
+                font.bass(&mut Rng::new(1, &[]), &[note(0.0, 40.0)], 2_000);
+            }
+        }
+    }
 }

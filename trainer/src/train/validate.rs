@@ -31,7 +31,9 @@ impl HeldOutSongs {
                         .into_par_iter()
                         .map(|i| generator.song(seed.wrapping_add(i), *seconds))
                         .collect(),
-                    name: format!("{songs} generated songs of {seconds} s, seeds from {seed}, never trained on"),
+                    name: format!(
+                        "{songs} generated songs of {seconds} s, seeds from {seed}, never trained on"
+                    ),
                 })
             }
             HeldOut::Folder { path, seconds } => {

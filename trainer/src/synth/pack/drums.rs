@@ -86,7 +86,8 @@ impl Pack {
         let first = *rng.pick(&choices);
         let mut groups = vec![first];
         let percussion = matches!(piece, Piece::PercussionA | Piece::PercussionB);
-        let relatives: Vec<&Group> = choices.into_iter().filter(|g| g.instrument == first.instrument).collect();
+        let relatives: Vec<&Group> =
+            choices.into_iter().filter(|g| g.instrument == first.instrument).collect();
         if percussion && relatives.len() > 1 && rng.chance(0.5) {
             groups.push(*rng.pick(&relatives));
         }

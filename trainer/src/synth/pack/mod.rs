@@ -125,5 +125,9 @@ fn load(folder: &Path, row: &Row) -> anyhow::Result<Sound> {
     let mut sound = Sound::new(&audio, row.kind() != notes::WAVETABLE)
         .with_context(|| format!("{}: is silent; take it out of the {MANIFEST}", path.display()))?;
     (sound.pitch, sound.mapped, sound.velocity) = (row.pitch, row.mapped, row.velocity);
+    // Drums and words are never held.
+    if sound.pitch.is_some() && (row.stem() != "vocals" || row.mapped) {
+        sound.find_sustain();
+    }
     Ok(sound)
 }

@@ -27,8 +27,7 @@ impl Group {
         let loudness = |sound: &Sound| sound.velocity.map_or(0.0, |own| (own - velocity).abs());
         let near = |sound: &&(usize, &Sound)| distance(sound.1) <= nearest + 0.5;
         let all: Vec<(usize, &Sound)> = self.sounds.iter().enumerate().collect();
-        let closest =
-            all.iter().filter(near).map(|(_, sound)| loudness(sound)).fold(f32::INFINITY, f32::min);
+        let closest = all.iter().filter(near).map(|(_, sound)| loudness(sound)).fold(f32::INFINITY, f32::min);
         let mut choices: Vec<usize> = all
             .iter()
             .filter(near)

@@ -35,8 +35,11 @@ impl Sound {
     /// Takes over a decoded file, its silent ends trimmed if asked for; `None` if it is silent altogether.
     pub fn new(audio: &AudioBuffer, trim: bool) -> Option<Self> {
         let kept = audio.channels().min(2);
-        let peak =
-            audio.iter().take(kept).flatten().fold(0f32, |p, x| if x.is_finite() { p.max(x.abs()) } else { p });
+        let peak = audio
+            .iter()
+            .take(kept)
+            .flatten()
+            .fold(0f32, |p, x| if x.is_finite() { p.max(x.abs()) } else { p });
         if peak < 1e-5 {
             return None;
         }
@@ -59,8 +62,12 @@ impl Sound {
         };
         let mono = sound.mono();
         sound.loudness = 1.0 / loudest(&mono).max(1e-4);
-        sound.sustain = sustain(&mono);
         Some(sound)
+    }
+
+    /// Looks for a part that can be repeated for as long as a note lasts.
+    pub fn find_sustain(&mut self) {
+        self.sustain = sustain(&self.mono());
     }
 
     /// One of the single-cycle waves that a wavetable holds one after the other, as a sound that goes on for ever.
@@ -157,7 +164,9 @@ impl Sound {
             .map(|channel| {
                 let at = |n: usize| channel.get(n).map_or(0.0, |x| f32::from(*x) * scale);
                 let long: Vec<f32> = match self.sustain {
-                    Some((from, to)) if source > to => (0..source).map(|n| looped(&at, n, from, to)).collect(),
+                    Some((from, to)) if source > to => {
+                        (0..source).map(|n| looped(&at, n, from, to)).collect()
+                    }
                     _ => (0..source.min(channel.len())).map(at).collect(),
                 };
                 let mut out = faster(long, ratio);
@@ -207,15 +216,21 @@ fn sustain(signal: &[f32]) -> Option<(usize, usize)> {
     let tail = &signal[end - MATCH..end];
     let likeness = |from: usize| {
         let window = &signal[from - MATCH..from];
-        let product: f32 = window.iter().zip(tail).map(|(a, b)| a * b).sum();
-        let energy: f32 = window.iter().map(|x| x * x).sum();
-        product / energy.max(1e-9).sqrt()
+        let (mut product, mut energy) = (0.0, 1e-9);
+        for (a, b) in window.iter().zip(tail).step_by(4) {
+            product += a * b;
+            energy += a * a;
+        }
+        product / f32::sqrt(energy)
     };
-    let candidates = (length * 2 / 5).max(MATCH)..(length * 3 / 5).max(MATCH + 1);
-    let coarse = candidates.clone().step_by(4).max_by(|a, b| likeness(*a).total_cmp(&likeness(*b)))?;
-    let start = (coarse.saturating_sub(4).max(MATCH)..coarse + 4)
-        .max_by(|a, b| likeness(*a).total_cmp(&likeness(*b)))?;
-    Some((start, end))
+    // Some two seconds are enough to choose from, first coarsely, then around the best.
+    let first = (length * 2 / 5).max(MATCH);
+    let candidates = first..(length * 3 / 5).min(first + frames(2.0)).max(first + 1);
+    let best = |range: &mut dyn Iterator<Item = usize>| {
+        range.map(|at| (likeness(at), at)).max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, at)| at)
+    };
+    let coarse = best(&mut candidates.step_by(8))?;
+    Some((best(&mut (coarse.saturating_sub(8).max(MATCH)..coarse + 8))?, end))
 }
 
 /// Frame `n` of a sound whose part `from..to` repeats, the end of every turn fading into the beginning of the next.
@@ -299,4 +314,78 @@ pub fn faster(mut signal: Vec<f32>, ratio: f32) -> Vec<f32> {
             }
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tone(hz: f32, seconds: f32, t60: f32) -> AudioBuffer {
+        let wave = (0..frames(seconds)).map(|n| {
+            let t = n as f32 / RATE;
+            (std::f32::consts::TAU * hz * t).sin() * 0.3 * (-6.9 * t / t60).exp()
+        });
+        let silence = vec![0.0; 5_000];
+        AudioBuffer::from_channels(vec![silence.iter().copied().chain(wave).chain(silence.clone()).collect()])
+            .unwrap()
+    }
+
+    fn frequency(signal: &[f32]) -> f32 {
+        let middle = &signal[signal.len() / 4..signal.len() * 3 / 4];
+        let crossings = middle.windows(2).filter(|w| w[0] < 0.0 && w[1] >= 0.0).count();
+        crossings as f32 * RATE / middle.len() as f32
+    }
+
+    #[test]
+    fn silence_around_a_sound_is_cut_and_its_level_evened() {
+        let sound = Sound::new(&tone(440.0, 1.0, 1e9), true).unwrap();
+        assert!(sound.frames().abs_diff(frames(1.0)) < frames(0.003), "{}", sound.frames());
+        let played = sound.play(1.0, 0.5, 0.05);
+        let power = played[0][4_000..20_000].iter().map(|x| x * x).sum::<f32>() / 16_000.0;
+        assert!((power - 1.0).abs() < 0.1, "{power}");
+        assert!(Sound::new(&AudioBuffer::new(2, 1_000), true).is_none());
+    }
+
+    #[test]
+    fn a_sound_played_faster_is_higher_and_as_clean() {
+        let sound = Sound::new(&tone(440.0, 1.0, 1e9), true).unwrap();
+        for ratio in [0.5, 0.9, 1.3, 2.0] {
+            let played = &sound.play(ratio, 0.3, 0.01)[0];
+            let hz = frequency(played);
+            assert!((hz / (440.0 * ratio) - 1.0).abs() < 0.01, "{hz} at {ratio}");
+            // What a sine of that frequency cannot explain is 50 dB down.
+            let middle = &played[3_000..11_000];
+            let angle = |n: usize| std::f32::consts::TAU * 440.0 * ratio * n as f32 / RATE;
+            let project = |f: fn(f32) -> f32| {
+                middle.iter().enumerate().map(|(n, x)| x * f(angle(n))).sum::<f32>() * 2.0
+                    / middle.len() as f32
+            };
+            let (sin, cos) = (project(f32::sin), project(f32::cos));
+            let rest = middle
+                .iter()
+                .enumerate()
+                .map(|(n, x)| (x - sin * angle(n).sin() - cos * angle(n).cos()).powi(2));
+            let rest = rest.sum::<f32>() / middle.len() as f32;
+            assert!(rest < 1e-5 * (sin * sin + cos * cos), "{rest} at {ratio}");
+        }
+    }
+
+    #[test]
+    fn sounds_that_go_on_are_held_and_others_die_away() {
+        let mut held = Sound::new(&tone(440.0, 1.0, 1e9), true).unwrap();
+        held.find_sustain();
+        let long = &held.play(1.0, 4.0, 0.1)[0];
+        assert!(long.len() > frames(4.0));
+        let level = |from: f32| {
+            let part = &long[frames(from)..frames(from + 0.1)];
+            (part.iter().map(|x| x * x).sum::<f32>() / part.len() as f32).sqrt()
+        };
+        // No dip at the joins, and no step between one sample and the next.
+        (0..38).for_each(|n| assert!((level(0.1 * n as f32 + 0.1) - 1.0).abs() < 0.1, "{n}"));
+        let step = long.windows(2).map(|w| (w[1] - w[0]).abs()).fold(0.0, f32::max);
+        assert!(step < 1.2 * std::f32::consts::TAU * 440.0 / RATE * std::f32::consts::SQRT_2, "{step}");
+        let mut plucked = Sound::new(&tone(440.0, 1.0, 1.0), true).unwrap();
+        plucked.find_sustain();
+        assert!(!plucked.sustains() && plucked.play(1.0, 4.0, 0.1)[0].len() < frames(1.1));
+    }
 }

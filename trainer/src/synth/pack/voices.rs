@@ -74,7 +74,10 @@ impl Pack {
         match dice {
             2 => notes::choose(rng, choirs, line).map(Singer::Choir),
             1 => notes::choose(rng, vowels.clone(), line).map(|group| {
-                Singer::Vowels(vowels.filter(|v| v.instrument == group.instrument).collect(), Style::draw(rng))
+                Singer::Vowels(
+                    vowels.filter(|v| v.instrument == group.instrument).collect(),
+                    Style::draw(rng),
+                )
             }),
             _ => None,
         }

@@ -75,15 +75,7 @@ fn nearest(marks: &[Mark], frame: f32) -> usize {
 }
 
 /// Adds what lies within `reach` frames of `centre`, under a Hann window, around `time`.
-fn place(
-    out: &mut [f32],
-    time: f32,
-    signal: &[f32],
-    centre: f32,
-    reach: f32,
-    formants: f32,
-    level: f32,
-) {
+fn place(out: &mut [f32], time: f32, signal: &[f32], centre: f32, reach: f32, formants: f32, level: f32) {
     let half = reach / formants;
     let from = (time - half).ceil().max(0.0) as usize;
     let to = ((time + half).floor().max(0.0) as usize + 1).min(out.len());

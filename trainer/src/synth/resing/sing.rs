@@ -147,7 +147,8 @@ impl<'a> Melody<'a> {
         self.frame = frame;
         let now = self.origin + frame / RATE;
         // The larynx is there when the vowel begins.
-        while self.index + 1 < self.notes.len() && now + self.style.glide >= self.notes[self.index + 1].start {
+        while self.index + 1 < self.notes.len() && now + self.style.glide >= self.notes[self.index + 1].start
+        {
             self.index += 1;
         }
         let note = &self.notes[self.index];

@@ -69,6 +69,7 @@ impl Source for Generated {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::train::recipe;
 
     #[test]
     fn a_step_has_the_same_songs_whether_reached_or_resumed_at() {
@@ -81,5 +82,19 @@ mod tests {
             let excerpt = |source: &Generated| source.excerpt(index, Stem::Other, 0.3, 1_000).unwrap();
             assert_eq!(excerpt(&reached), excerpt(&resumed));
         }
+    }
+
+    #[test]
+    fn a_recipe_names_recordings_and_a_pack_that_is_not_there_is_an_error() {
+        let source: recipe::Source = toml::from_str(
+            "kind = 'generated'\nseconds = 4.0\nsongs = 2\nfresh_per_step = 0.1\nseed = 1\npack = 'nowhere'",
+        )
+        .unwrap();
+        let recipe::Source::Generated { pack, pack_share, soundfont, .. } = source else {
+            panic!("generated")
+        };
+        assert_eq!((pack_share, &soundfont), (crate::synth::SHARE, &None));
+        let error = Generator::open(pack.as_deref(), None, pack_share).err().expect("there is no such pack");
+        assert!(format!("{error:#}").contains("nowhere/manifest.csv"), "{error:#}");
     }
 }
