@@ -4,7 +4,7 @@ use super::drums::add;
 use super::sound::Sound;
 use super::{Group, Pack};
 use crate::rng::Rng;
-use crate::synth::dsp::{Biquad, gain, saturate};
+use crate::synth::dsp::{Biquad, gain, hertz, saturate};
 use crate::synth::mix::Track;
 use crate::synth::score::Note;
 
@@ -113,7 +113,8 @@ impl Pack {
         let pan = rng.range(-0.7, 0.7);
         let mut track = play(rng, group, notes, length, pan);
         let equaliser = [
-            Biquad::high_pass(rng.log_range(25.0, 120.0)),
+            // Below the lowest note there is only what the microphone's stand passed on.
+            Biquad::high_pass(0.6 * hertz(notes.iter().map(|n| n.pitch).fold(127.0, f32::min))),
             Biquad::peak(rng.log_range(250.0, 1_200.0), 0.8, 2.0 * rng.normal()),
             Biquad::peak(rng.log_range(1_200.0, 5_000.0), 0.8, 2.0 * rng.normal()),
             Biquad::high_shelf(rng.log_range(4_000.0, 10_000.0), 2.0 * rng.normal()),

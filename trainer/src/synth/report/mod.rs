@@ -32,7 +32,7 @@ struct Measured {
     loudness: f64,
     /// Peak over root mean square, dB.
     crest: f64,
-    /// Energy over that of all other stems together, dB.
+    /// Energy over that of all other stems together, dB; infinity where it is alone.
     input_sdr: f64,
 }
 
@@ -59,7 +59,10 @@ impl Figures {
                 bands: bands(stem),
                 loudness: loudness(stem),
                 crest: 20.0 * (f64::from(peak) / (energies[index] / count).sqrt()).log10(),
-                input_sdr: 10.0 * (energies[index] / rest.sum::<f64>().max(1e-12)).log10(),
+                input_sdr: match rest.sum::<f64>() {
+                    rest if rest < 1e-9 => f64::INFINITY,
+                    rest => 10.0 * (energies[index] / rest).log10(),
+                },
             })
         }))
     }

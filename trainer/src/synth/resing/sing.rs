@@ -93,9 +93,11 @@ fn knots(syllables: &[Syllable], words: &[&[Note]], origin: f32) -> Vec<Knot> {
             frame(start) - length.min(CONSONANT * RATE).min(room.max(0.0) * RATE)
         })
         .collect();
+    // Nobody's weakest syllables are raised to the strongest: what is around them would be heard.
+    let loudest = syllables.iter().map(|s| s.level).fold(0.0, f32::max);
     for (index, (syllable, word)) in pairs.iter().enumerate() {
         let last = word[word.len() - 1];
-        let level = word[0].velocity / syllable.level.max(1e-4);
+        let level = word[0].velocity / syllable.level.max(0.2 * loudest).max(1e-4);
         let onset = frame(word[0].start);
         let mut end = frame(last.start + last.length).max(onset + 1.0);
         if let Some(next) = consonants.get(index + 1) {
