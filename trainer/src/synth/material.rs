@@ -66,7 +66,7 @@ impl Material {
     }
 
     /// Plays all or some of the hits, and gives back those that our own drums should play.
-    pub fn drums(&self, rng: &mut Rng, hits: &[Hit], length: usize) -> (Vec<Track>, Vec<Hit>) {
+    pub fn drums(&self, rng: &mut Rng, hits: &[Hit], bpm: f32, length: usize) -> (Vec<Track>, Vec<Hit>) {
         let player = self.player(rng);
         // Producers mix: a kit of one kind, some pieces of another.
         let mixed = rng.chance(0.35);
@@ -78,7 +78,7 @@ impl Material {
             Player::Ours => (Vec::new(), hits.to_vec()),
             Player::Pack(pack) => {
                 let (theirs, ours) = split(&|piece| pack.has_piece(piece));
-                (vec![pack.drums(rng, &theirs, length)], ours)
+                (vec![pack.drums(rng, &theirs, bpm, length)], ours)
             }
             Player::SoundFont(font) if font.has_drums() => {
                 let (theirs, ours) = split(&|_| true);

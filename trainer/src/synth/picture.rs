@@ -12,22 +12,23 @@ use realfft::RealFftPlanner;
 use super::canvas::{self, Canvas, FAINT, INK, line, text};
 use super::dsp::RATE;
 
-const SIZE: (u32, u32) = (1200, 1290);
+const SIZE: (u32, u32) = (960, 1110);
 const TOP: i32 = 12;
-const PANEL: i32 = 246;
+const PANEL: i32 = 214;
 /// A spectrogram inside its panel: from the left, from the top.
 const INSET: (i32, i32) = (70, 30);
-const PLOT: (u32, u32) = (1110, 208);
+const PLOT: (u32, u32) = (870, 176);
 /// The frequency axis is logarithmic between these.
 const HERTZ: (f32, f32) = (40.0, 16_000.0);
 const MARKS: [(f32, &str); 6] =
     [(50.0, "50"), (200.0, "200"), (500.0, "500"), (2_000.0, "2k"), (5_000.0, "5k"), (16_000.0, "16k")];
 /// From black to white: dB below the loudest point of the mixture.
-const RANGE_DB: f32 = 75.0;
+const RANGE_DB: f32 = 65.0;
 /// Frames in one transform.
 const WINDOW: usize = 4_096;
-/// Shades: a small file needs few, and the eye does not miss the others.
-const SHADES: f32 = 40.0;
+/// Pixels of one column in time, and shades: a small file needs few, and the eye does not miss the others.
+const COLUMN: u32 = 2;
+const SHADES: f32 = 16.0;
 
 /// Draws all five, the mixture first.
 ///
@@ -52,8 +53,11 @@ fn paint(file: &Path, mixture: &AudioBuffer, stems: &[AudioBuffer; STEMS]) -> Re
         }
         for (index, level) in levels.iter().enumerate() {
             let (column, row) = (index as u32 / PLOT.1, index as u32 % PLOT.1);
-            let place = (origin.0 + column as i32, origin.1 + (PLOT.1 - 1 - row) as i32);
-            area.draw_pixel(place, &colour((level - brightest) / RANGE_DB + 1.0))?;
+            let colour = colour((level - brightest) / RANGE_DB + 1.0);
+            for x in 0..COLUMN {
+                let x = origin.0 + (column * COLUMN + x) as i32;
+                area.draw_pixel((x, origin.1 + (PLOT.1 - 1 - row) as i32), &colour)?;
+            }
         }
         axes(&area, origin, seconds, row == STEMS)?;
     }
@@ -71,9 +75,10 @@ fn levels(signal: &AudioBuffer) -> Result<Vec<f32>> {
         let height = row as f32 / PLOT.1 as f32;
         HERTZ.0 * (HERTZ.1 / HERTZ.0).powf(height) * WINDOW as f32 / RATE
     };
-    let mut levels = Vec::with_capacity((PLOT.0 * PLOT.1) as usize);
-    for column in 0..PLOT.0 {
-        let centre = ((column as f32 + 0.5) / PLOT.0 as f32 * signal.frames() as f32) as usize;
+    let columns = PLOT.0 / COLUMN;
+    let mut levels = Vec::with_capacity((columns * PLOT.1) as usize);
+    for column in 0..columns {
+        let centre = ((column as f32 + 0.5) / columns as f32 * signal.frames() as f32) as usize;
         for (i, (to, weight)) in frames.iter_mut().zip(&window).enumerate() {
             let at = (centre + i).checked_sub(WINDOW / 2).filter(|at| *at < signal.frames());
             *to = at.map_or(0.0, |at| weight * signal.iter().map(|channel| channel[at]).sum::<f32>());

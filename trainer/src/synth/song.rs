@@ -45,7 +45,7 @@ impl Generator {
         // Recordings have theirs too: without any, songs are what they would be anyway.
         let mut recorded = Rng::new(seed, &[RECORDED]);
         let mut drummer = rng.fork();
-        let (mut drums, hits) = self.material.drums(&mut recorded.fork(), &score.drums, length);
+        let (mut drums, hits) = self.material.drums(&mut recorded.fork(), &score.drums, score.bpm, length);
         if drums.is_empty() || !hits.is_empty() {
             drums.extend(drums::render(&mut drummer, &hits, length));
         }

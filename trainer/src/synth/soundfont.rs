@@ -112,12 +112,10 @@ impl SoundFont {
         // Numbers of General MIDI, counted from 0: keys, mallets, organs, guitars, strings, brass, reeds, synths...
         let programs: &[std::ops::RangeInclusive<i32>] = match role {
             Role::Pad => &[16..=23, 44..=44, 48..=52, 88..=95],
-            Role::Comp => &[0..=7, 16..=18, 24..=28, 61..=63],
             Role::Arpeggio => &[0..=15, 24..=26, 45..=46, 104..=108],
             Role::Lead => &[22..=22, 26..=30, 40..=42, 56..=87],
             Role::Power => &[29..=30],
-            #[expect(unreachable_patterns, reason = "roles may be added")]
-            _ => &[0..=31, 40..=111],
+            _ => &[0..=7, 16..=18, 24..=28, 61..=63],
         };
         let mut track = self.part(rng, programs, notes, length)?;
         even_out(rng, &mut track);

@@ -2,7 +2,7 @@
 
 use super::{Group, Pack};
 use crate::rng::Rng;
-use crate::synth::dsp::{Biquad, frames, gain, saturate};
+use crate::synth::dsp::{Biquad, RATE, frames, gain, saturate};
 use crate::synth::mix::Track;
 use crate::synth::score::{Hit, Piece};
 
@@ -24,8 +24,9 @@ impl Pack {
         self.drums.iter().any(|group| suits(group, piece))
     }
 
-    /// Plays the hits on one of the pack's kits; hits on pieces that it lacks are left out.
-    pub fn drums(&self, rng: &mut Rng, hits: &[Hit], length: usize) -> Track {
+    /// Plays the hits on one of the pack's kits; hits on pieces that it lacks are left out. Now and then a recorded
+    /// loop runs along.
+    pub fn drums(&self, rng: &mut Rng, hits: &[Hit], bpm: f32, length: usize) -> Track {
         let mut kits: Vec<&str> = self.drums.iter().map(|group| group.instrument.as_str()).collect();
         kits.dedup();
         kits.retain(|kit| {
@@ -59,8 +60,45 @@ impl Pack {
             let level = voice.gain * hit.velocity.powf(1.5) * gain(0.6 * rng.normal());
             add(&mut track, hit.start, &sound, level, voice.pan);
         }
+        if rng.chance(0.15) {
+            self.run_loop(rng, &hits, bpm, &mut track);
+        }
         bus(rng, &mut track);
         track
+    }
+
+    /// Lays a loop under the hits, played so much faster or slower that it lasts a whole number of beats.
+    fn run_loop(&self, rng: &mut Rng, hits: &[Hit], bpm: f32, track: &mut Track) {
+        let beat = 60.0 / bpm;
+        let fitting: Vec<(&Group, f32, f32)> = self
+            .drums
+            .iter()
+            .filter(|group| group.kind == "loop")
+            .filter_map(|group| {
+                let seconds = group.sounds[0].frames() as f32 / RATE;
+                let ratio = |beats: &f32| seconds / (beats * beat);
+                let away = |beats: &f32| ratio(beats).ln().abs();
+                let beats =
+                    [1.0, 2.0, 4.0, 8.0, 16.0].into_iter().min_by(|a, b| away(a).total_cmp(&away(b)))?;
+                // Farther off it would sound like another instrument.
+                (away(&beats) < 0.3).then(|| (group, ratio(&beats), beats * beat))
+            })
+            .collect();
+        if fitting.is_empty() {
+            return;
+        }
+        let &(group, ratio, seconds) = rng.pick(&fitting);
+        let mut turn = group.sounds[0].strike(ratio);
+        turn.iter_mut().for_each(|channel| fade(channel, seconds));
+        let level = gain(rng.range(-14.0, -4.0));
+        let end = track.channels[0].len() as f32 / RATE;
+        let turns = (end / seconds) as usize + 1;
+        for start in (0..turns).map(|turn| turn as f32 * seconds) {
+            // It pauses when the drummer does.
+            if hits.iter().any(|hit| (start - 0.05..start + seconds).contains(&hit.start)) {
+                add(track, start, &turn, level, 0.0);
+            }
+        }
     }
 
     fn voice(&self, rng: &mut Rng, kit: &str, piece: Piece, width: f32, tuning: f32) -> Option<Voice<'_>> {

@@ -5,7 +5,7 @@ use super::sound::Sound;
 use super::{Group, Pack};
 use crate::rng::Rng;
 use crate::synth::dsp::{Biquad, gain, hertz, saturate};
-use crate::synth::mix::Track;
+use crate::synth::mix::{Track, power};
 use crate::synth::score::Note;
 
 /// The kind of instrument whose recordings are rows of single-cycle waves.
@@ -131,7 +131,7 @@ impl Pack {
 
 /// Parts of one stem are about equally loud.
 pub(in crate::synth) fn even_out(rng: &mut Rng, track: &mut Track) {
-    let power = track.power();
+    let power = power(&track.channels);
     if power > 1e-12 {
         track.scale(gain(3.5 * rng.normal()) / power.sqrt());
     }

@@ -5,7 +5,7 @@ use super::sound::Sound;
 use super::{Group, Pack, notes};
 use crate::rng::Rng;
 use crate::synth::dsp::{Biquad, frames, gain};
-use crate::synth::mix::Track;
+use crate::synth::mix::{Track, power};
 use crate::synth::resing::{LEAD, Style, sing};
 use crate::synth::score::{Note, VocalLine};
 
@@ -54,7 +54,7 @@ impl Pack {
                 Biquad::high_pass(80.0).run(channel);
                 presence.clone().run(channel);
             }
-            let power = track.power();
+            let power = power(&track.channels);
             let db = if index == 0 { 0.0 } else { rng.range(-14.0, -5.0) };
             if power > 1e-12 {
                 track.scale(gain(db) / power.sqrt());

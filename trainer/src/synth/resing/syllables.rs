@@ -97,9 +97,10 @@ fn loudness(signal: &[f32]) -> Vec<f32> {
     (0..powers.len())
         .map(|n| {
             let (mut sum, mut weights) = (0.0, 0.0);
-            for m in n.saturating_sub(REACH)..(n + REACH + 1).min(powers.len()) {
+            let from = n.saturating_sub(REACH);
+            for (m, power) in powers.iter().enumerate().skip(from).take(n + REACH + 1 - from) {
                 let weight = (REACH + 1 - m.abs_diff(n)) as f32;
-                sum += weight * powers[m];
+                sum += weight * power;
                 weights += weight;
             }
             10.0 * (sum / weights + 1e-12).log10()
