@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use anyhow::ensure;
 
-use super::mix::Track;
+use super::dsp::gain;
+use super::mix::{Amp, Strip, Track};
+use super::other::level_db;
 use super::pack::Pack;
 use super::score::{Hit, Note, Part, Piece, Role, VocalLine};
 use super::soundfont::SoundFont;
@@ -90,20 +92,40 @@ impl Material {
 
     /// Plays the bass line; `None` leaves it to us.
     pub fn bass(&self, rng: &mut Rng, notes: &[Note], length: usize) -> Option<Vec<Track>> {
-        match self.player(rng) {
+        let mut track = match self.player(rng) {
             Player::Ours => None,
-            Player::Pack(pack) => pack.bass(rng, notes, length).map(|track| vec![track]),
-            Player::SoundFont(font) => font.bass(rng, notes, length).map(|track| vec![track]),
+            Player::Pack(pack) => pack.bass(rng, notes, length),
+            Player::SoundFont(font) => font.bass(rng, notes, length),
+        }?;
+        // Basses stand in the middle.
+        let [left, right] = &mut track.channels;
+        left.iter_mut().zip(right.iter()).for_each(|(l, r)| *l = 0.5 * (*l + r));
+        right.copy_from_slice(left);
+        track.level();
+        if rng.chance(0.25) {
+            Amp::bass(rng).run(&mut track);
+            track.level();
         }
+        Strip::draw(rng, 26.0, 2.0).run(&mut track);
+        track.duck = if rng.chance(0.7) { rng.range(0.5, 1.0) } else { 0.0 };
+        Some(vec![track])
     }
 
     /// Plays a part of "other"; `None` leaves it to us.
     pub fn other(&self, rng: &mut Rng, part: &Part, length: usize) -> Option<Track> {
-        match self.player(rng) {
+        let mut track = match self.player(rng) {
+            // The pitches of effects mean nothing.
+            _ if part.role == Role::Effect => None,
             Player::Ours => None,
             Player::Pack(pack) => pack.other(rng, &part.notes, part.role == Role::Pad, length),
             Player::SoundFont(font) => font.other(rng, part.role, &part.notes, length),
-        }
+        }?;
+        track.level();
+        track.scale(gain(level_db(part.role) + 3.0 * rng.normal()));
+        track.reverb_send = if rng.chance(0.6) { rng.log_range(0.02, 0.4) } else { 0.0 };
+        track.delay_send = if rng.chance(0.2) { rng.range(0.05, 0.35) } else { 0.0 };
+        track.duck = if rng.chance(0.6) { rng.range(0.4, 1.0) } else { 0.0 };
+        Some(track)
     }
 
     /// Sings all lines; `None` leaves them to us.

@@ -87,7 +87,7 @@ pub fn render(rng: &mut Rng, part: &Part, length: usize) -> Track {
 }
 
 /// How loud a role is against the others, dB.
-fn level_db(role: Role) -> f32 {
+pub(super) fn level_db(role: Role) -> f32 {
     match role {
         Role::Pad => -2.5,
         Role::Comp | Role::Power | Role::Riff => 0.0,

@@ -23,12 +23,12 @@ const HERTZ: (f32, f32) = (40.0, 16_000.0);
 const MARKS: [(f32, &str); 6] =
     [(50.0, "50"), (200.0, "200"), (500.0, "500"), (2_000.0, "2k"), (5_000.0, "5k"), (16_000.0, "16k")];
 /// From black to white: dB below the loudest point of the mixture.
-const RANGE_DB: f32 = 60.0;
+const RANGE_DB: f32 = 55.0;
 /// Frames in one transform.
 const WINDOW: usize = 4_096;
 /// Pixels of one column in time, and shades: a small file needs few, and the eye does not miss the others.
-const COLUMN: u32 = 2;
-const SHADES: f32 = 12.0;
+const COLUMN: u32 = 3;
+const SHADES: f32 = 9.0;
 
 /// Draws all five, the mixture first.
 ///

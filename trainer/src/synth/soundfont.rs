@@ -11,7 +11,6 @@ use rustysynth::{Synthesizer, SynthesizerSettings};
 
 use super::dsp::{RATE, frames};
 use super::mix::Track;
-use super::pack::even_out;
 use super::score::{Hit, Note, Piece, Role};
 use crate::rng::Rng;
 
@@ -99,12 +98,7 @@ impl SoundFont {
 
     /// Plays a bass line; `None` if there is no bass among its instruments.
     pub fn bass(&self, rng: &mut Rng, notes: &[Note], length: usize) -> Option<Track> {
-        let mut track = self.part(rng, &[32..=39], notes, length)?;
-        let [left, right] = &mut track.channels;
-        left.iter_mut().zip(right.iter()).for_each(|(l, r)| *l = 0.5 * (*l + r));
-        right.copy_from_slice(left);
-        even_out(rng, &mut track);
-        Some(track)
+        self.part(rng, &[32..=39], notes, length)
     }
 
     /// Plays a part of "other" on an instrument for its role; `None` if there is none.
@@ -115,13 +109,12 @@ impl SoundFont {
             Role::Arpeggio => &[0..=15, 24..=26, 45..=46, 104..=108],
             Role::Lead => &[22..=22, 26..=30, 40..=42, 56..=87],
             Role::Power => &[29..=30],
-            _ => &[0..=7, 16..=18, 24..=28, 61..=63],
+            Role::Comp => &[0..=7, 16..=18, 24..=28, 61..=63],
+            Role::Riff => &[0..=7, 24..=30, 32..=39, 56..=71, 80..=87],
+            Role::Low => &[0..=5, 42..=43, 57..=58, 67..=68, 70..=70],
+            Role::Effect => return None,
         };
-        let mut track = self.part(rng, programs, notes, length)?;
-        even_out(rng, &mut track);
-        track.reverb_send = if rng.chance(0.6) { rng.log_range(0.02, 0.4) } else { 0.0 };
-        track.delay_send = if rng.chance(0.2) { rng.range(0.05, 0.35) } else { 0.0 };
-        Some(track)
+        self.part(rng, programs, notes, length)
     }
 
     fn part(

@@ -2,8 +2,8 @@
 
 use super::{Group, Pack};
 use crate::rng::Rng;
-use crate::synth::dsp::{Biquad, RATE, frames, gain, saturate};
-use crate::synth::mix::Track;
+use crate::synth::dsp::{Biquad, RATE, frames, gain};
+use crate::synth::mix::{Strip, Track};
 use crate::synth::score::{Hit, Piece};
 
 /// What plays one piece in one song.
@@ -159,8 +159,8 @@ fn ends(piece: Piece, next: Piece) -> bool {
 /// A usual level in dB of the peak, and the place from left to right.
 fn setting(piece: Piece) -> (f32, f32) {
     match piece {
-        Piece::Kick => (0.0, 0.0),
-        Piece::Snare => (-2.0, 0.0),
+        Piece::Kick => (-2.0, 0.0),
+        Piece::Snare => (-1.5, 0.0),
         Piece::Clap => (-3.0, 0.1),
         Piece::Hat => (-13.0, -0.5),
         Piece::OpenHat => (-14.0, -0.5),
@@ -198,19 +198,8 @@ pub(super) fn add(track: &mut Track, start: f32, sound: &[Vec<f32>], level: f32,
     }
 }
 
-/// The kit's bus: an equaliser, some saturation, a room.
+/// The kit's bus, and its room.
 fn bus(rng: &mut Rng, track: &mut Track) {
-    let sections = [
-        Biquad::peak(rng.log_range(60.0, 300.0), 0.8, 2.0 * rng.normal()),
-        Biquad::peak(rng.log_range(300.0, 4_000.0), 0.8, 2.0 * rng.normal()),
-        Biquad::high_shelf(rng.log_range(4_000.0, 9_000.0), 2.0 * rng.normal()),
-    ];
-    let drive = if rng.chance(0.35) { gain(rng.range(0.0, 10.0)) } else { 0.0 };
-    for channel in &mut track.channels {
-        if drive > 0.0 {
-            channel.iter_mut().for_each(|x| *x = saturate(*x * drive) / drive.sqrt());
-        }
-        sections.iter().for_each(|section| section.clone().run(channel));
-    }
+    Strip::draw(rng, 25.0, 2.0).run(track);
     track.reverb_send = if rng.chance(0.5) { rng.range(0.02, 0.25) } else { 0.0 };
 }

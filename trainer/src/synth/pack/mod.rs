@@ -17,7 +17,6 @@ use rayon::prelude::*;
 use super::dsp::RATE;
 use manifest::NAME as MANIFEST;
 use manifest::Row;
-pub(super) use notes::even_out;
 use sound::Sound;
 
 /// Most memory that the recordings of a pack may take.

@@ -4,8 +4,8 @@ use super::drums::add;
 use super::sound::Sound;
 use super::{Group, Pack};
 use crate::rng::Rng;
-use crate::synth::dsp::{Biquad, gain, hertz, saturate};
-use crate::synth::mix::{Track, power};
+use crate::synth::dsp::hertz;
+use crate::synth::mix::{Strip, Track};
 use crate::synth::score::Note;
 
 /// The kind of instrument whose recordings are rows of single-cycle waves.
@@ -87,21 +87,7 @@ impl Pack {
     /// Plays a bass line; `None` if no recording is near enough to it.
     pub fn bass(&self, rng: &mut Rng, notes: &[Note], length: usize) -> Option<Track> {
         let group = choose(rng, self.bass.iter(), notes)?;
-        let mut track = play(rng, group, notes, length, 0.0);
-        let amplifier = [
-            Biquad::peak(rng.log_range(70.0, 200.0), 0.8, 2.0 * rng.normal()),
-            Biquad::peak(rng.log_range(500.0, 1_600.0), 0.7, 2.0 * rng.normal()),
-        ];
-        let drive = if rng.chance(0.2) { gain(rng.range(3.0, 12.0)) } else { 0.0 };
-        let [left, right] = &mut track.channels;
-        // Basses stand in the middle.
-        left.iter_mut().zip(right.iter()).for_each(|(l, r)| *l = 0.5 * (*l + r));
-        if drive > 0.0 {
-            left.iter_mut().for_each(|x| *x = saturate(*x * drive) / drive.sqrt());
-        }
-        amplifier.into_iter().for_each(|section| section.run(left));
-        right.copy_from_slice(left);
-        Some(track)
+        Some(play(rng, group, notes, length, 0.0))
     }
 
     /// Plays a part of the "other" stem; `None` if no recording is near enough to it. `held` asks for an instrument
@@ -112,28 +98,10 @@ impl Pack {
         let group = held.or_else(|| choose(rng, self.other.iter(), notes))?;
         let pan = rng.range(-0.7, 0.7);
         let mut track = play(rng, group, notes, length, pan);
-        let equaliser = [
-            // Below the lowest note there is only what the microphone's stand passed on.
-            Biquad::high_pass(0.6 * hertz(notes.iter().map(|n| n.pitch).fold(127.0, f32::min))),
-            Biquad::peak(rng.log_range(250.0, 1_200.0), 0.8, 2.0 * rng.normal()),
-            Biquad::peak(rng.log_range(1_200.0, 5_000.0), 0.8, 2.0 * rng.normal()),
-            Biquad::high_shelf(rng.log_range(4_000.0, 10_000.0), 2.0 * rng.normal()),
-        ];
-        for channel in &mut track.channels {
-            equaliser.iter().for_each(|section| section.clone().run(channel));
-        }
-        even_out(rng, &mut track);
-        track.reverb_send = if rng.chance(0.6) { rng.log_range(0.02, 0.4) } else { 0.0 };
-        track.delay_send = if rng.chance(0.2) { rng.range(0.05, 0.35) } else { 0.0 };
+        // Below the lowest note there is only what the microphone's stand passed on.
+        let lowest = notes.iter().map(|note| note.pitch).fold(127.0, f32::min);
+        Strip::draw(rng, (0.6 * hertz(lowest)).max(25.0), 2.5).run(&mut track);
         Some(track)
-    }
-}
-
-/// Parts of one stem are about equally loud.
-pub(in crate::synth) fn even_out(rng: &mut Rng, track: &mut Track) {
-    let power = power(&track.channels);
-    if power > 1e-12 {
-        track.scale(gain(3.5 * rng.normal()) / power.sqrt());
     }
 }
 

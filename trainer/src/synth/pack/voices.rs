@@ -1,13 +1,15 @@
 //! Voices from recordings: speech and songs that sing the melody, single vowels, choirs, and speech as it is.
 
+use std::collections::BTreeMap;
+
 use super::drums::add;
 use super::sound::Sound;
 use super::{Group, Pack, notes};
 use crate::rng::Rng;
 use crate::synth::dsp::{Biquad, frames, gain};
-use crate::synth::mix::{Track, power};
+use crate::synth::mix::{Strip, Track};
 use crate::synth::resing::{LEAD, Style, sing};
-use crate::synth::score::{Note, VocalLine};
+use crate::synth::score::{Note, VocalLine, Voice};
 
 /// Kinds of recordings in which several people sing at once: these have no single pitch to be cut by.
 const CHOIRS: [&str; 2] = ["choir", "ensemble"];
@@ -33,44 +35,58 @@ impl Pack {
         let presence = Biquad::high_shelf(rng.log_range(2_500.0, 6_000.0), rng.range(0.0, 6.0));
         let mut lead: Option<Singer> = None;
         let mut tracks = Vec::new();
-        for (index, line) in lines.iter().enumerate() {
-            if line.notes.is_empty() {
-                continue;
-            }
+        for line in lines.iter().filter(|line| !line.notes.is_empty()) {
             let mut track = Track::silent(length);
-            let mut singer = match lead.take() {
-                // The second line is often the lead's double.
-                Some(lead) if index == 1 => lead,
-                _ if line.spoken => self.speaker(rng, &line.notes, true)?,
-                _ => self.singer(rng, &line.notes, index > 0)?,
+            let again = match line.voice {
+                Voice::Lead | Voice::Choir => false,
+                Voice::Double => true,
+                // Often the same singer has sung everything.
+                Voice::Harmony => rng.chance(0.6),
             };
+            let mut singer = match lead.take() {
+                Some(lead) if again => lead,
+                before => {
+                    lead = before;
+                    match line.spoken {
+                        true => self.speaker(rng, &line.notes, true)?,
+                        false => self.singer(rng, &line.notes, line.voice)?,
+                    }
+                }
+            };
+            let mut first = 0;
             for phrase in phrases(&line.notes) {
-                singer.perform(rng, phrase, line.spoken, &mut track);
+                let syllables = line.syllables.get(first..first + phrase.len()).unwrap_or(&[]);
+                singer.perform(rng, phrase, syllables, line.spoken, &mut track);
+                first += phrase.len();
             }
-            if index == 0 {
+            if line.voice == Voice::Lead || again {
                 lead = Some(singer);
             }
-            for channel in &mut track.channels {
-                Biquad::high_pass(80.0).run(channel);
-                presence.clone().run(channel);
-            }
-            let power = power(&track.channels);
-            let db = if index == 0 { 0.0 } else { rng.range(-14.0, -5.0) };
-            if power > 1e-12 {
-                track.scale(gain(db) / power.sqrt());
-            }
-            (track.reverb_send, track.delay_send) = (reverb, delay);
+            Strip::draw(rng, 80.0, 2.0).with([presence.clone()]).compressed(rng).run(&mut track);
+            track.level();
+            track.scale(gain(match line.voice {
+                Voice::Lead => 0.0,
+                Voice::Double => rng.range(-12.0, -3.0),
+                Voice::Harmony => rng.range(-10.0, -3.0),
+                Voice::Choir => rng.range(-12.0, -6.0),
+            }));
+            track.reverb_send = reverb * if line.voice == Voice::Choir { 2.0 } else { 1.0 };
+            track.delay_send = if line.voice == Voice::Lead { delay } else { 0.0 };
             tracks.push(track);
         }
         Some(tracks)
     }
 
     /// Somebody who can sing these notes.
-    fn singer(&self, rng: &mut Rng, line: &[Note], backing: bool) -> Option<Singer<'_>> {
+    fn singer(&self, rng: &mut Rng, line: &[Note], voice: Voice) -> Option<Singer<'_>> {
         let choirs = self.vocals.iter().filter(|group| CHOIRS.contains(&group.kind.as_str()));
         let vowels = self.vocals.iter().filter(|group| group.kind == VOWELS);
         // Choirs accompany; they lead now and then.
-        let dice = rng.weighted(if backing { &[3.0, 1.5, 4.0] } else { &[8.0, 1.2, 0.8] });
+        let dice = rng.weighted(match voice {
+            Voice::Lead | Voice::Double => &[8.0, 1.2, 0.8],
+            Voice::Harmony => &[5.0, 1.5, 2.0],
+            Voice::Choir => &[1.0, 1.0, 6.0],
+        });
         match dice {
             2 => notes::choose(rng, choirs, line).map(Singer::Choir),
             1 => notes::choose(rng, vowels.clone(), line).map(|group| {
@@ -106,18 +122,25 @@ impl Pack {
             style.spoken = Some(1.5 * rng.normal());
         }
         let utterance = rng.below(group.sounds.len());
-        Some(Singer::Words(Lyrics { sounds: &group.sounds, utterance, syllable: 0 }, style))
+        let lyrics = Lyrics { sounds: &group.sounds, utterance, syllable: 0, sung: BTreeMap::new() };
+        Some(Singer::Words(lyrics, style))
     }
 }
 
 impl Singer<'_> {
-    fn perform(&mut self, rng: &mut Rng, phrase: &[Note], spoken: bool, track: &mut Track) {
+    /// Sings or speaks a phrase; `syllables` are as in [`VocalLine::syllables`].
+    fn perform(
+        &mut self,
+        rng: &mut Rng,
+        phrase: &[Note],
+        syllables: &[u64],
+        spoken: bool,
+        track: &mut Track,
+    ) {
         match self {
             Self::Choir(group) => {
                 let played = notes::play(rng, group, phrase, track.channels[0].len(), 0.0);
-                for (channel, played) in track.channels.iter_mut().zip(&played.channels) {
-                    crate::synth::dsp::add(channel, 0, played, 1.0);
-                }
+                track.absorb(&played.channels, 1.0);
             }
             Self::Vowels(groups, style) => {
                 let group = *rng.pick(groups);
@@ -130,7 +153,7 @@ impl Singer<'_> {
             }
             // Half of the spoken phrases are speech as it was recorded, the others are rhythmical, as rap is.
             Self::Words(lyrics, _) if spoken && rng.chance(0.5) => lyrics.speak(phrase, track),
-            Self::Words(lyrics, style) => lyrics.sing(rng, style, phrase, track),
+            Self::Words(lyrics, style) => lyrics.sing(rng, style, phrase, syllables, track),
         }
     }
 }
@@ -140,6 +163,8 @@ struct Lyrics<'a> {
     sounds: &'a [Sound],
     utterance: usize,
     syllable: usize,
+    /// Where phrases began, by the number of their first syllable: a chorus has the same words every time.
+    sung: BTreeMap<u64, (usize, usize)>,
 }
 
 impl<'a> Lyrics<'a> {
@@ -157,16 +182,20 @@ impl<'a> Lyrics<'a> {
         &self.sounds[self.utterance]
     }
 
-    /// Puts the next syllables on the notes of a phrase.
-    fn sing(&mut self, rng: &mut Rng, style: &Style, phrase: &[Note], track: &mut Track) {
+    /// Puts the next syllables on the notes of a phrase, or the same as last time.
+    fn sing(&mut self, rng: &mut Rng, style: &Style, phrase: &[Note], syllables: &[u64], track: &mut Track) {
+        if let Some(first) = syllables.first() {
+            let place = *self.sung.entry(*first).or_insert((self.utterance, self.syllable));
+            (self.utterance, self.syllable) = place;
+        }
         // Some syllables are sung over several notes.
         let mut words: Vec<&[Note]> = Vec::new();
-        let mut rest = phrase;
-        while !rest.is_empty() {
-            let count = if rng.chance(0.12) { 2 + rng.below(2) } else { 1 };
-            let (word, after) = rest.split_at(count.min(rest.len()));
-            words.push(word);
-            rest = after;
+        let mut from = 0;
+        for to in 1..=phrase.len() {
+            if syllables.get(to) != Some(&VocalLine::HOLD) {
+                words.push(&phrase[from..to]);
+                from = to;
+            }
         }
         let mut words = words.as_slice();
         while let Some(first) = words.first() {
