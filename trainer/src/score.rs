@@ -213,16 +213,21 @@ fn read_references(pairs: &[Pair]) -> anyhow::Result<(Vec<AudioBuffer>, u32)> {
             pair.reference.display(),
             describe(shape)
         );
-        if audio.iter().flatten().all(|&x| x == 0.0) {
-            eprintln!(
-                "note: {} is silent: the stem has no BSSEval, the others are scored without it",
-                pair.name
-            );
-        }
+        note_silence(&pair.reference, &audio);
         references.push(audio);
     }
     let (_, _, sample_rate) = first.context("there are no references")?;
     Ok((references, sample_rate))
+}
+
+/// What is left out should be known.
+fn note_silence(file: &Path, audio: &AudioBuffer) {
+    if bss_eval::silent(audio) {
+        eprintln!(
+            "note: {} is silent: the stem has no BSSEval, the others are scored without it",
+            file.display()
+        );
+    }
 }
 
 fn describe((frames, channels, sample_rate): (usize, usize, u32)) -> String {
@@ -239,6 +244,7 @@ fn read_estimate(pair: &Pair, reference: &AudioBuffer, sample_rate: u32) -> anyh
         describe((audio.frames(), audio.channels(), rate)),
         describe((reference.frames(), reference.channels(), sample_rate))
     );
+    note_silence(&pair.estimate, &audio);
     let (found, wanted) = (audio.frames(), reference.frames());
     if found == wanted {
         return Ok(audio);

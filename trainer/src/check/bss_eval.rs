@@ -45,13 +45,11 @@ pub fn check(file: &Path, bytes: &[u8], config: &str, tolerance: Option<f64>) ->
     let options = Options { window: config.window, hop: config.hop, taps: config.filters_len };
     let ratios = evaluate(&read("reference")?, &read("estimate")?, options)?;
 
-    let of: [(&str, fn(&Ratios) -> f64); 4] =
-        [("SDR", |r| r.sdr), ("ISR", |r| r.isr), ("SIR", |r| r.sir), ("SAR", |r| r.sar)];
     let mut verdict = Verdict::Agrees;
-    for (name, ratio) in of {
+    for (index, name) in Ratios::NAMES.into_iter().enumerate() {
         for stem in Stem::ALL {
             let wanted = tensor(format!("{name}.{stem}"))?.to_dtype(DType::F64)?.to_vec1::<f64>()?;
-            let found: Vec<f64> = ratios[stem as usize].iter().map(ratio).collect();
+            let found: Vec<f64> = ratios[stem as usize].iter().map(|r| r.all()[index]).collect();
             ensure!(
                 wanted.len() == found.len(),
                 "{name}.{stem} has {} windows, expected {}",

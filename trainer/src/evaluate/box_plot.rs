@@ -18,6 +18,8 @@ const COLUMNS: usize = 3;
 const ROWS: usize = 2;
 const INK: RGBColor = RGBColor(40, 42, 54);
 const GRID: RGBColor = RGBColor(222, 224, 232);
+/// Figures beyond this many dB, such as the artifacts of the mixture, which has none, are drawn at this edge.
+const EDGE: f64 = 60.0;
 /// By method; told apart by the colour-blind too (Okabe and Ito).
 const COLOURS: [RGBColor; 7] = [
     RGBColor(0, 114, 178),
@@ -122,6 +124,7 @@ fn legend(cell: &Canvas, results: &Results) -> Result<()> {
     for line in [
         format!("{} songs; each counts once, with the median of its windows", results.songs.len()),
         "box: quartiles and median; whiskers: up to 1.5 times the box beyond it".to_owned(),
+        format!("figures beyond {EDGE} dB are drawn there"),
         format!("SDR, ISR, SIR, SAR: BSSEval v4, {} s windows, {taps} taps", results.windows.window),
         "plain SDR: whole song, as in the MDX challenge".to_owned(),
     ] {
@@ -150,7 +153,8 @@ struct FiveNumbers {
 impl FiveNumbers {
     /// Of the finite figures; `None` where there are none.
     fn of(figures: Vec<f64>) -> Option<Self> {
-        let mut known: Vec<f64> = figures.into_iter().filter(|x| x.is_finite()).collect();
+        let known = figures.into_iter().filter(|x| x.is_finite()).map(|x| x.clamp(-EDGE, EDGE));
+        let mut known: Vec<f64> = known.collect();
         known.sort_by(f64::total_cmp);
         let last = known.len().checked_sub(1)?;
         let quartiles = [0.25, 0.5, 0.75].map(|part| {
@@ -171,9 +175,10 @@ mod tests {
 
     #[test]
     fn a_box_has_quartiles_whiskers_and_outliers() {
-        let numbers = FiveNumbers::of(vec![5.0, 1.0, f64::NAN, 2.0, 3.0, 100.0, 4.0]).unwrap();
+        let numbers = FiveNumbers::of(vec![5.0, 1.0, f64::NAN, 2.0, 3.0, 50.0, 4.0]).unwrap();
         assert_eq!(numbers.quartiles, [2.25, 3.5, 4.75]);
-        assert_eq!((numbers.low, numbers.high, numbers.outliers), (1.0, 5.0, vec![100.0]));
+        assert_eq!((numbers.low, numbers.high, numbers.outliers), (1.0, 5.0, vec![50.0]));
         assert_eq!(FiveNumbers::of(vec![f64::NAN]), None);
+        assert_eq!(FiveNumbers::of(vec![190.0]).unwrap().high, EDGE);
     }
 }

@@ -98,7 +98,9 @@ pub fn table(comparisons: &[Comparison]) -> String {
         }
         block = Some(this);
         let interval = format!("{:+.2} to {:+.2}", c.low, c.high);
-        let verdict = if c.low > 0.0 {
+        let verdict = if c.songs < 2 {
+            "too few for an interval"
+        } else if c.low > 0.0 {
             "better"
         } else if c.high < 0.0 {
             "worse"

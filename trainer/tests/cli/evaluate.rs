@@ -126,7 +126,7 @@ fn bad_data_sets_and_checkpoints_are_named() {
     assert_done(&mixture(&[]));
     assert_fails(&mixture(&["--compare"]), 2, &["at least 2"]);
     assert_fails(&mixture(&["--compare", "mixture"]), 2, &["named twice"]);
-    assert_fails(&mixture(&["--seconds", "-1"]), 2, &["--seconds"]);
+    assert_fails(&mixture(&["--seconds", "0"]), 2, &["--seconds"]);
     assert_fails(&mixture(&["--jobs", "0"]), 2, &["--jobs"]);
     assert_fails(&mixture(&["--compare", "none.safetensors"]), 1, &["none.safetensors"]);
     assert_fails(&mixture(&["--json", "none/out.json"]), 1, &["none/out.json"]);

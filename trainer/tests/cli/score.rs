@@ -116,14 +116,18 @@ fn any_names_of_stems_are_scored_and_mixtures_are_not() {
 }
 
 #[test]
-fn estimates_of_another_length_are_cut_or_filled_and_it_is_said() {
+fn estimates_of_another_length_or_of_silence_are_scored_and_it_is_said() {
     let folder = tempfile::tempdir().unwrap();
     song_twice(folder.path());
     write_wav(&folder.path().join("made/bass.wav"), &tone(2, 19_000, 55.0), 44_100, Format::Int16).unwrap();
     write_wav(&folder.path().join("made/drums.wav"), &tone(2, 21_000, 90.0), 44_100, Format::Int16).unwrap();
+    let silence = AudioBuffer::new(2, 20_000);
+    write_wav(&folder.path().join("made/other.wav"), &silence, 44_100, Format::Int16).unwrap();
     let output = run(folder.path(), &["score", "true", "made", "--filters", "8", "--window", "0.1"]);
     assert_done(&output);
-    for words in ["made/bass.wav has 19000 frames", "made/drums.wav has 21000 frames"] {
+    for words in
+        ["made/bass.wav has 19000 frames", "made/drums.wav has 21000 frames", "made/other.wav is silent"]
+    {
         assert!(errors(&output).contains(words), "{}", errors(&output));
     }
 }

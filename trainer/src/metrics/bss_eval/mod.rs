@@ -48,6 +48,14 @@ pub struct Ratios {
 impl Ratios {
     /// Nothing to be measured.
     pub const NONE: Self = Self { sdr: f64::NAN, isr: f64::NAN, sir: f64::NAN, sar: f64::NAN };
+
+    /// Their names in tables and JSON.
+    pub const NAMES: [&str; 4] = ["SDR", "ISR", "SIR", "SAR"];
+
+    /// In the order of [`NAMES`](Self::NAMES).
+    pub fn all(self) -> [f64; 4] {
+        [self.sdr, self.isr, self.sir, self.sar]
+    }
 }
 
 /// The references of one song, ready to score any number of estimates of it.
@@ -151,8 +159,8 @@ fn channels<'a>(signals: impl Iterator<Item = &'a AudioBuffer>) -> Vec<&'a [f32]
     signals.flat_map(AudioBuffer::iter).collect()
 }
 
-/// museval's idea of silence, which a signal with opposite channels meets too: the channels' sum is always zero.
-fn silent(signal: &AudioBuffer) -> bool {
+/// museval's idea of silence throughout, which a signal with opposite channels meets too: the channels' sum is always zero.
+pub fn silent(signal: &AudioBuffer) -> bool {
     let channels: Vec<&[f32]> = signal.iter().collect();
     all_silent(&channels, 0..signal.frames())
 }

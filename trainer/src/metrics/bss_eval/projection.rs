@@ -21,7 +21,8 @@ pub struct Projection {
     /// Channels among the correlations' first signals.
     channels: Range<usize>,
     taps: usize,
-    /// One over the root of each channel's energy: the equations are solved for channels of energy 1.
+    /// One over the root of each channel's energy: the equations are solved for channels of energy 1. 0 for a silent
+    /// channel, which takes no part.
     scales: Vec<f64>,
     /// Lower triangle of the Cholesky factor, `[channels * taps]` squared.
     factor: Mat<f64>,
@@ -31,7 +32,8 @@ impl Projection {
     /// Factors the equations of these channels, whose correlations with each other are given.
     pub fn new(correlations: &Correlations, channels: Range<usize>, taps: usize) -> Self {
         let zero = correlations.zero();
-        let scales: Vec<f64> = channels.clone().map(|c| 1.0 / correlations.of(c, c)[zero].sqrt()).collect();
+        let scale = |energy: f64| if energy > 0.0 { 1.0 / energy.sqrt() } else { 0.0 };
+        let scales: Vec<f64> = channels.clone().map(|c| scale(correlations.of(c, c)[zero])).collect();
         let size = channels.len() * taps;
         let mut equations = Mat::zeros(size, size);
         for column in 0..size {
@@ -44,6 +46,9 @@ impl Projection {
                 for a in first..taps {
                     equations[(j * taps + a, column)] = scale * pair[zero + b - a];
                 }
+            }
+            if scales[i] == 0.0 {
+                equations[(column, column)] = 1.0;
             }
         }
         let factor = RIDGES.into_iter().find_map(|ridge| cholesky(&equations, ridge)).unwrap_or(equations);
