@@ -7,11 +7,13 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+mod bench_training;
 mod check;
 mod embedded;
 mod exit;
 mod import;
 mod inspect;
+mod memory;
 mod metrics;
 mod rng;
 mod separate;
@@ -28,6 +30,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    BenchTraining(bench_training::Args),
     Check(check::Args),
     Import(import::Args),
     Inspect(inspect::Args),
@@ -38,6 +41,7 @@ enum Command {
 
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
+        Command::BenchTraining(args) => bench_training::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Import(args) => import::run(&args),
         Command::Inspect(args) => inspect::run(&args),

@@ -4,7 +4,7 @@ mod data;
 mod date;
 mod log;
 mod loss;
-mod optimizer;
+pub mod optimizer;
 pub mod recipe;
 mod run;
 mod state;
@@ -37,6 +37,7 @@ pub struct Args {
 
 /// Trains.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    crate::memory::keep();
     let recipe = Recipe::read(&args.recipe)?;
     let folder = args.runs.join(&recipe.name);
     run::Run::start(recipe, folder, args.resume)?.go(args.minutes)?;
