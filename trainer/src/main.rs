@@ -7,12 +7,14 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+mod bench_training;
 mod check;
 mod embedded;
 mod evaluate;
 mod exit;
 mod import;
 mod inspect;
+mod memory;
 mod metrics;
 mod rng;
 mod score;
@@ -30,6 +32,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    BenchTraining(bench_training::Args),
     Check(check::Args),
     Evaluate(evaluate::Args),
     Import(import::Args),
@@ -42,6 +45,7 @@ enum Command {
 
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
+        Command::BenchTraining(args) => bench_training::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Evaluate(args) => evaluate::run(&args),
         Command::Import(args) => import::run(&args),

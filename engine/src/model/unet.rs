@@ -5,8 +5,9 @@ use candle_core::{Result, Tensor};
 use serde::{Deserialize, Serialize};
 
 use super::layers::{
-    BatchNorm, Conv, GroupNorm, ImprovedTransformer, ImprovedTransformerConfig, Resample, ResampleDirection,
-    TransposedConv, clamp_to_full_scale, glu, leaky_relu, levels, scale_items, share_remainder,
+    BatchNorm, Conv, Filter, ImprovedTransformer, ImprovedTransformerConfig, NormedConv, Resample,
+    ResampleDirection, TransposedConv, clamp_to_full_scale, join_cropped, leaky_relu, levels, scale_items,
+    share_remainder,
 };
 use super::params::{Params, Scope};
 use super::{Mode, Network, Window};
@@ -286,18 +287,9 @@ impl Unet {
         };
         for (block, shortcut) in self.decoder.iter().zip(shortcuts.iter().rev()) {
             let up = block.pre_shortcut.forward(&block.resample.forward(&x, mode)?, mode)?;
-            let shortcut = centre_crop(shortcut, up.dim(1)?)?;
-            x = block.post_shortcut.forward(&Tensor::cat(&[shortcut, up], 2)?, mode)?;
+            x = block.post_shortcut.forward(&join_cropped(shortcut, &up)?, mode)?;
         }
         self.output.forward(&x)
-    }
-}
-
-/// Keeps the middle `frames` of `[batch, frames, channels]`.
-fn centre_crop(x: &Tensor, frames: usize) -> Result<Tensor> {
-    match x.dim(1)?.checked_sub(frames) {
-        Some(extra) if extra.is_multiple_of(2) => x.narrow(1, extra / 2, frames),
-        _ => candle_core::bail!("{} frames cannot be cropped evenly to {frames}", x.dim(1)?),
     }
 }
 
@@ -389,23 +381,10 @@ enum Role {
 
 /// Convolution, normalisation, activation, and for [`Role::Gated`] a 1x1 convolution with a gated linear unit.
 #[derive(Debug)]
-struct ConvLayer {
-    filter: Filter,
-    norm: Norm,
-    gate: Option<Conv>,
-}
-
-#[derive(Debug)]
-enum Filter {
-    Conv(Conv),
-    Transposed(TransposedConv),
-}
-
-#[derive(Debug)]
-enum Norm {
-    Group(GroupNorm),
-    Batch(BatchNorm),
-    None,
+enum ConvLayer {
+    Normed(NormedConv),
+    Batch(Filter, BatchNorm),
+    Plain(Filter),
 }
 
 impl ConvLayer {
@@ -416,40 +395,27 @@ impl ConvLayer {
         [input, output]: [usize; 2],
         stride: usize,
     ) -> Result<Self> {
-        let filter = scope.at("filter");
-        let norm = scope.at("norm");
-        Ok(Self {
-            filter: match role {
-                Role::Transposed => {
-                    Filter::Transposed(TransposedConv::new(&filter, input, output, c.kernel, stride)?)
-                }
-                _ => Filter::Conv(Conv::new(&filter, input, output, c.kernel, stride)?),
-            },
-            norm: match c.conv {
-                ConvKind::Gn => Norm::Group(GroupNorm::new(&norm, output)?),
-                ConvKind::Bn => Norm::Batch(BatchNorm::new(&norm, output)?),
-                ConvKind::Normal => Norm::None,
-            },
-            gate: match role {
-                Role::Gated => Some(Conv::new(&scope.at("conv2"), output, 2 * output, 1, 1)?),
-                _ => None,
-            },
-        })
+        let place = scope.at("filter");
+        let filter = match role {
+            Role::Transposed => {
+                Filter::Transposed(TransposedConv::new(&place, input, output, c.kernel, stride)?)
+            }
+            _ => Filter::Conv(Conv::new(&place, input, output, c.kernel, stride)?),
+        };
+        let gated = role == Role::Gated;
+        match c.conv {
+            ConvKind::Gn => Ok(Self::Normed(NormedConv::new(scope, filter, output, gated)?)),
+            _ if gated => candle_core::bail!("gated layers have group normalisation"),
+            ConvKind::Bn => Ok(Self::Batch(filter, BatchNorm::new(&scope.at("norm"), output)?)),
+            ConvKind::Normal => Ok(Self::Plain(filter)),
+        }
     }
 
     fn forward(&self, x: &Tensor, mode: Mode) -> Result<Tensor> {
-        let x = match &self.filter {
-            Filter::Conv(conv) => conv.forward(x)?,
-            Filter::Transposed(conv) => conv.forward(x)?,
-        };
-        let x = match &self.norm {
-            Norm::Group(norm) => norm.forward_relu(&x)?,
-            Norm::Batch(norm) => norm.forward(&x, mode)?.relu()?,
-            Norm::None => leaky_relu(&x)?,
-        };
-        match &self.gate {
-            Some(gate) => glu(&gate.forward(&x)?),
-            None => Ok(x),
+        match self {
+            Self::Normed(layer) => layer.forward(x),
+            Self::Batch(filter, norm) => norm.forward(&filter.forward(x)?, mode)?.relu(),
+            Self::Plain(filter) => leaky_relu(&filter.forward(x)?),
         }
     }
 }

@@ -8,7 +8,7 @@ mod learner;
 mod log;
 mod loss;
 mod measure;
-mod optimizer;
+pub mod optimizer;
 mod preflight;
 pub mod recipe;
 mod run;
@@ -55,6 +55,7 @@ pub struct Args {
 
 /// Trains.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    crate::memory::keep();
     let recipe = Recipe::read(&args.recipe)?;
     let folder = args.runs.join(&recipe.name);
     let start = match &args.init_from {

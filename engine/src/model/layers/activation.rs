@@ -1,13 +1,8 @@
 //! Activations.
 
-use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
+use candle_core::{Result, Tensor};
 
-use super::cpu::{slice, vectorised, with_slice};
-
-/// Gated linear unit over the last axis: `[.., 2 c]` -> `[.., c]`, first half times sigmoid of the second.
-pub fn glu(x: &Tensor) -> Result<Tensor> {
-    x.contiguous()?.apply_op1(Glu)
-}
+use super::cpu::vectorised;
 
 /// `max(x, 0.01 x)`, PyTorch's default slope.
 pub fn leaky_relu(x: &Tensor) -> Result<Tensor> {
@@ -33,7 +28,6 @@ fn exp(x: f32) -> f32 {
     const LN2_HIGH: f32 = 0.693_359_4;
     const LN2_LOW: f32 = -2.121_944_4e-4;
     let x = x.clamp(-87.0, 88.0);
-    // Adding and subtracting 1.5 * 2^23 rounds to the nearest integer without a library call.
     // Adding 1.5 * 2^23 rounds to the nearest integer, which then stands in the lowest bits.
     const ROUND: f32 = 12_582_912.0;
     let rounded = x * LOG2_E + ROUND;
@@ -51,37 +45,9 @@ fn exp(x: f32) -> f32 {
     p * f32::from_bits((rounded.to_bits() << 23).wrapping_add(127 << 23))
 }
 
-struct Glu;
-
-impl CustomOp1 for Glu {
-    fn name(&self) -> &'static str {
-        "glu"
-    }
-
-    fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        let x = slice(storage, layout)?;
-        let mut dims = layout.dims().to_vec();
-        let Some(last) = dims.last_mut().filter(|last| **last % 2 == 0) else {
-            candle_core::bail!("a gated linear unit needs an even number of channels, got {dims:?}");
-        };
-        *last /= 2;
-        let channels = *last;
-        let mut out = vec![0.0; x.len() / 2];
-        glu_rows(x, channels, &mut out);
-        Ok((CpuStorage::F32(out), dims.into()))
-    }
-
-    fn bwd(&self, x: &Tensor, _res: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
-        let channels = grad.dim(candle_core::D::Minus1)?;
-        let mut out = vec![0.0; x.elem_count()];
-        with_slice(x, |x| with_slice(grad, |grad| glu_gradient(x, grad, channels, &mut out)))??;
-        Ok(Some(Tensor::from_vec(out, x.shape(), x.device())?))
-    }
-}
-
 vectorised! {
-    /// `[.., 2 * channels]` -> `[.., channels]`.
-    fn glu_rows(x: &[f32], channels: usize, out: &mut [f32]) {
+    /// Gated linear unit: `[.., 2 * channels]` -> `[.., channels]`, first half times sigmoid of the second.
+    pub fn glu_rows(x: &[f32], channels: usize, out: &mut [f32]) {
         for (out, x) in out.chunks_exact_mut(channels).zip(x.chunks_exact(2 * channels)) {
             let (value, gate) = x.split_at(channels);
             for ((out, value), gate) in out.iter_mut().zip(value).zip(gate) {
@@ -92,8 +58,8 @@ vectorised! {
 }
 
 vectorised! {
-    /// Gradient of the input, `[.., 2 * channels]`, into `out`.
-    fn glu_gradient(x: &[f32], grad: &[f32], channels: usize, out: &mut [f32]) {
+    /// Gradient of the gated linear unit's input, `[.., 2 * channels]`, into `out`.
+    pub fn glu_gradient(x: &[f32], grad: &[f32], channels: usize, out: &mut [f32]) {
         let rows = out.chunks_exact_mut(2 * channels).zip(x.chunks_exact(2 * channels));
         for ((out, x), grad) in rows.zip(grad.chunks_exact(channels)) {
             let (out_value, out_gate) = out.split_at_mut(channels);

@@ -1,10 +1,10 @@
-//! Element-wise operations on whole windows, on the calling thread.
+//! Element-wise operations on whole windows, a single item on the calling thread.
 //!
 //! For large tensors candle's own would start and busy-wait for threads that no one asked for, inside the host.
 
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Result, Shape, Tensor};
 
-use super::cpu::{slice, with_slice};
+use super::cpu::{each_item, slice, with_slice};
 
 /// Root mean square of each item of `[batch, ..]`.
 pub fn levels(x: &Tensor) -> Result<Vec<f32>> {
@@ -30,6 +30,80 @@ pub fn clamp_to_full_scale(x: &Tensor) -> Result<Tensor> {
 /// There is no gradient of the mixture.
 pub fn share_remainder(estimates: &Tensor, mixture: &Tensor) -> Result<Tensor> {
     estimates.contiguous()?.apply_op2(&mixture.detach().contiguous()?, ShareRemainder)
+}
+
+/// The middle frames of `shortcut` `[batch, many, a]` beside `x` `[batch, frames, b]`: `[batch, frames, a + b]`.
+///
+/// # Errors
+/// Frames that cannot be cropped evenly.
+pub fn join_cropped(shortcut: &Tensor, x: &Tensor) -> Result<Tensor> {
+    match shortcut.dim(1)?.checked_sub(x.dim(1)?) {
+        Some(extra) if extra.is_multiple_of(2) => {
+            shortcut.contiguous()?.apply_op2(&x.contiguous()?, JoinCropped { margin: extra / 2 })
+        }
+        _ => candle_core::bail!("{} frames cannot be cropped evenly to {}", shortcut.dim(1)?, x.dim(1)?),
+    }
+}
+
+struct JoinCropped {
+    /// Frames to crop at each end.
+    margin: usize,
+}
+
+impl CustomOp2 for JoinCropped {
+    fn name(&self) -> &'static str {
+        "join-cropped"
+    }
+
+    fn cpu_fwd(
+        &self,
+        s1: &CpuStorage,
+        l1: &Layout,
+        s2: &CpuStorage,
+        l2: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        let (shortcut, x) = (slice(s1, l1)?, slice(s2, l2)?);
+        let (batch, many, a) = l1.shape().dims3()?;
+        let (_, frames, b) = l2.shape().dims3()?;
+        let mut out = vec![0.0; batch * frames * (a + b)];
+        each_item(batch, x, &mut out, |item, x, out| {
+            let shortcut = &shortcut[(item * many + self.margin) * a..][..frames * a];
+            let sides = shortcut.chunks_exact(a).zip(x.chunks_exact(b));
+            for (out, (left, right)) in out.chunks_exact_mut(a + b).zip(sides) {
+                out[..a].copy_from_slice(left);
+                out[a..].copy_from_slice(right);
+            }
+        });
+        Ok((CpuStorage::F32(out), (batch, frames, a + b).into()))
+    }
+
+    fn bwd(
+        &self,
+        shortcut: &Tensor,
+        x: &Tensor,
+        _res: &Tensor,
+        grad: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        let (batch, _, a) = shortcut.dims3()?;
+        let (_, frames, b) = x.dims3()?;
+        let mut left = vec![0.0; shortcut.elem_count()];
+        let mut right = vec![0.0; x.elem_count()];
+        with_slice(grad, |grad| {
+            each_item(batch, grad, &mut left, |_, grad, left| {
+                let left = &mut left[self.margin * a..][..frames * a];
+                let rows = left.chunks_exact_mut(a).zip(grad.chunks_exact(a + b));
+                rows.for_each(|(left, grad)| left.copy_from_slice(&grad[..a]));
+            });
+            each_item(batch, grad, &mut right, |_, grad, right| {
+                let rows = right.chunks_exact_mut(b).zip(grad.chunks_exact(a + b));
+                rows.for_each(|(right, grad)| right.copy_from_slice(&grad[a..]));
+            });
+        })?;
+        Ok((
+            Some(Tensor::from_vec(left, shortcut.shape(), shortcut.device())?),
+            Some(Tensor::from_vec(right, x.shape(), x.device())?),
+        ))
+    }
 }
 
 struct ShareRemainder;

@@ -4,7 +4,7 @@ use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor};
 
 use super::activation::{sigmoid, tanh};
 use super::conv::convolve;
-use super::cpu::{Matrix, MatrixMut, matmul, slice, with_slice};
+use super::cpu::{Matrix, MatrixMut, matmul, permuted, slice, vectorised, with_slice};
 use crate::model::params::{Init, Scope};
 
 /// Stacked bidirectional LSTM, PyTorch's parameters and gate order (input, forget, cell, output):
@@ -20,7 +20,6 @@ struct Direction {
     weight_hh: Tensor,
     bias_ih: Tensor,
     bias_hh: Tensor,
-    reverse: bool,
 }
 
 impl BiLstm {
@@ -35,7 +34,6 @@ impl BiLstm {
                 weight_hh: scope.get(&name("weight_hh"), &[4 * hidden, hidden], init)?,
                 bias_ih: scope.get(&name("bias_ih"), &[4 * hidden], init)?,
                 bias_hh: scope.get(&name("bias_hh"), &[4 * hidden], init)?,
-                reverse,
             })
         };
         let layers = (0..layers).map(|layer| Ok([direction(layer, false)?, direction(layer, true)?]));
@@ -46,30 +44,141 @@ impl BiLstm {
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let mut x = x.clone();
         for [forward, backward] in &self.layers {
-            x = Tensor::cat(&[forward.forward(&x)?, backward.forward(&x)?], 2)?;
+            let both = |part: fn(&Direction) -> &Tensor| Tensor::cat(&[part(forward), part(backward)], 0);
+            let bias = (both(|d| &d.bias_ih)? + both(|d| &d.bias_hh)?)?;
+            let gates = convolve(&x, &both(|d| &d.weight_ih)?.unsqueeze(2)?, &bias, 1)?;
+            x = gates.apply_op2(&both(|d| &d.weight_hh)?, BothWays)?;
         }
         Ok(x)
     }
 }
 
-impl Direction {
-    fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let bias = (&self.bias_ih + &self.bias_hh)?;
-        let gates = convolve(x, &self.weight_ih.unsqueeze(2)?, &bias, 1)?;
-        gates.contiguous()?.apply_op2(&self.weight_hh, Recur { reverse: self.reverse })
+/// The recurrences of both directions, side by side: the input's share of the gates `[batch, frames, 2, 4 * hidden]`
+/// and `weight_hh` `[2, 4 * hidden, hidden]` -> hidden states `[batch, frames, 2, hidden]`.
+struct BothWays;
+
+/// `[.., 2, width]` -> two of `[.., width]`.
+fn split(x: &[f32], width: usize) -> [Vec<f32>; 2] {
+    [0, 1].map(|side| x.chunks_exact(width).skip(side).step_by(2).flatten().copied().collect())
+}
+
+/// Back again.
+fn interleave(sides: [&[f32]; 2], width: usize) -> Vec<f32> {
+    let rows = sides[0].chunks_exact(width).zip(sides[1].chunks_exact(width));
+    rows.flat_map(|(a, b)| a.iter().chain(b)).copied().collect()
+}
+
+impl CustomOp2 for BothWays {
+    fn name(&self) -> &'static str {
+        "lstm"
+    }
+
+    fn cpu_fwd(
+        &self,
+        s1: &CpuStorage,
+        l1: &Layout,
+        s2: &CpuStorage,
+        l2: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        let (input, weight) = (slice(s1, l1)?, slice(s2, l2)?);
+        let (batch, frames, width) = l1.shape().dims3()?;
+        let (_, hidden) = l2.shape().dims2()?;
+        let dims = [batch, frames, hidden];
+        let [ahead, back] = split(input, width / 2);
+        let (weight_ahead, weight_back) = weight.split_at(weight.len() / 2);
+        let (ahead, back) = rayon::join(
+            || Recur { reverse: false }.states(dims, &ahead, weight_ahead),
+            || Recur { reverse: true }.states(dims, &back, weight_back),
+        );
+        Ok((CpuStorage::F32(interleave([&ahead, &back], hidden)), (batch, frames, 2 * hidden).into()))
+    }
+
+    fn bwd(
+        &self,
+        input: &Tensor,
+        weight: &Tensor,
+        res: &Tensor,
+        grad: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        let (batch, frames, width) = input.dims3()?;
+        let hidden = weight.dim(1)?;
+        let dims = [batch, frames, hidden];
+        let [gates_ahead, gates_back] = with_slice(input, |x| split(x, width / 2))?;
+        let [ahead, back] = with_slice(res, |x| split(x, hidden))?;
+        let [grad_ahead, grad_back] = with_slice(grad, |x| split(x, hidden))?;
+        let ((input_ahead, mut grad_weight), (input_back, grad_weight_back)) =
+            with_slice(weight, |weight| {
+                let (weight_ahead, weight_back) = weight.split_at(weight.len() / 2);
+                rayon::join(
+                    || {
+                        Recur { reverse: false }.gradients(
+                            dims,
+                            gates_ahead,
+                            weight_ahead,
+                            &ahead,
+                            &grad_ahead,
+                        )
+                    },
+                    || Recur { reverse: true }.gradients(dims, gates_back, weight_back, &back, &grad_back),
+                )
+            })?;
+        let grad_input = interleave([&input_ahead, &input_back], width / 2);
+        grad_weight.extend(grad_weight_back);
+        Ok((
+            Some(Tensor::from_vec(grad_input, input.shape(), input.device())?),
+            Some(Tensor::from_vec(grad_weight, weight.shape(), input.device())?),
+        ))
     }
 }
 
-/// The recurrence alone: the input's share of the gates `[batch, frames, 4 * hidden]` and `weight_hh`
-/// `[4 * hidden, hidden]` -> hidden states `[batch, frames, hidden]`.
+/// One direction's recurrence.
 struct Recur {
     reverse: bool,
 }
 
-/// Activated gates of one frame of one item, `[4 * hidden]` in place.
-fn activate(gates: &mut [f32], hidden: usize) {
-    for (index, gate) in gates.iter_mut().enumerate() {
-        *gate = if index / hidden == 2 { tanh(*gate) } else { sigmoid(*gate) };
+vectorised! {
+    /// Activates the gates of one frame of one item, `[4 * hidden]` in place.
+    fn activate(gates: &mut [f32], hidden: usize) {
+        for (index, gates) in gates.chunks_exact_mut(hidden).enumerate() {
+            match index {
+                2 => gates.iter_mut().for_each(|gate| *gate = tanh(*gate)),
+                _ => gates.iter_mut().for_each(|gate| *gate = sigmoid(*gate)),
+            }
+        }
+    }
+}
+
+vectorised! {
+    /// One frame of one item: activated gates `[4 * hidden]` move the cell and the state, `[hidden]`.
+    fn advance(gates: &[f32], cell: &mut [f32], state: &mut [f32]) {
+        let hidden = cell.len();
+        let [i, f, g, o] = [0, 1, 2, 3].map(|gate| &gates[gate * hidden..][..hidden]);
+        for j in 0..hidden {
+            cell[j] = f[j] * cell[j] + i[j] * g[j];
+            state[j] = o[j] * tanh(cell[j]);
+        }
+    }
+}
+
+vectorised! {
+    /// One frame of one item backwards: from the state's gradient, complete, and the cell's, carried from the frame
+    /// after, to the gates' before activation, `[4 * hidden]`, and the cell's of the frame before.
+    fn retreat(gates: &[f32], cell: &[f32], cell_before: &[f32], dh: &[f32], dc: &mut [f32], step: &mut [f32]) {
+        let hidden = cell.len();
+        let [i, f, g, o] = [0, 1, 2, 3].map(|gate| &gates[gate * hidden..][..hidden]);
+        let (di, step) = step.split_at_mut(hidden);
+        let (df, step) = step.split_at_mut(hidden);
+        let (dg, r#do) = step.split_at_mut(hidden);
+        let (cell_before, dh, dc) = (&cell_before[..hidden], &dh[..hidden], &mut dc[..hidden]);
+        for j in 0..hidden {
+            let squashed = tanh(cell[j]);
+            let carried = dh[j] * o[j] * (1.0 - squashed * squashed) + dc[j];
+            di[j] = carried * g[j] * i[j] * (1.0 - i[j]);
+            df[j] = carried * cell_before[j] * f[j] * (1.0 - f[j]);
+            dg[j] = carried * i[j] * (1.0 - g[j] * g[j]);
+            r#do[j] = dh[j] * squashed * o[j] * (1.0 - o[j]);
+            dc[j] = carried * f[j];
+        }
     }
 }
 
@@ -84,23 +193,11 @@ impl Recur {
     fn previous(&self, frame: usize, frames: usize) -> Option<usize> {
         if self.reverse { (frame + 1 < frames).then_some(frame + 1) } else { frame.checked_sub(1) }
     }
-}
 
-impl CustomOp2 for Recur {
-    fn name(&self) -> &'static str {
-        "lstm"
-    }
-
-    fn cpu_fwd(
-        &self,
-        s1: &CpuStorage,
-        l1: &Layout,
-        s2: &CpuStorage,
-        l2: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
-        let (input, weight) = (slice(s1, l1)?, slice(s2, l2)?);
-        let (batch, frames, _) = l1.shape().dims3()?;
-        let (width, hidden) = l2.shape().dims2()?;
+    /// The input's share of the gates `[batch, frames, 4 * hidden]` -> states `[batch, frames, hidden]`.
+    fn states(&self, [batch, frames, hidden]: [usize; 3], input: &[f32], weight: &[f32]) -> Vec<f32> {
+        let width = 4 * hidden;
+        let weight = transposed(weight, hidden);
         let mut out = vec![0.0f32; batch * frames * hidden];
         let mut state = vec![0.0f32; batch * hidden];
         let mut cell = vec![0.0f32; batch * hidden];
@@ -109,54 +206,23 @@ impl CustomOp2 for Recur {
             for (b, gates) in gates.chunks_exact_mut(width).enumerate() {
                 gates.copy_from_slice(&input[(b * frames + t) * width..][..width]);
             }
-            matmul(
-                [batch, hidden, width],
-                Matrix { data: &state, row_stride: hidden, column_stride: 1 },
-                Matrix { data: weight, row_stride: 1, column_stride: hidden },
-                MatrixMut { data: &mut gates, row_stride: width, column_stride: 1 },
-                true,
-            );
-            for b in 0..batch {
-                let gates = &mut gates[b * width..][..width];
+            add_recurrent(&state, &weight, hidden, &mut gates);
+            let items = cell.chunks_exact_mut(hidden).zip(state.chunks_exact_mut(hidden));
+            for (b, ((cell, state), gates)) in items.zip(gates.chunks_exact_mut(width)).enumerate() {
                 activate(gates, hidden);
-                let (cell, state) = (&mut cell[b * hidden..][..hidden], &mut state[b * hidden..][..hidden]);
-                for j in 0..hidden {
-                    cell[j] = gates[hidden + j] * cell[j] + gates[j] * gates[2 * hidden + j];
-                    state[j] = gates[3 * hidden + j] * tanh(cell[j]);
-                }
+                advance(gates, cell, state);
                 out[(b * frames + t) * hidden..][..hidden].copy_from_slice(state);
             }
         }
-        Ok((CpuStorage::F32(out), (batch, frames, hidden).into()))
+        out
     }
 
-    fn bwd(
-        &self,
-        input: &Tensor,
-        weight: &Tensor,
-        res: &Tensor,
-        grad: &Tensor,
-    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        let (batch, frames, hidden) = res.dims3()?;
-        let dims = [batch, frames, hidden];
-        let (grad_input, grad_weight) = with_slice(input, |input| {
-            with_slice(weight, |weight| {
-                with_slice(res, |res| with_slice(grad, |grad| self.gradients(dims, input, weight, res, grad)))
-            })
-        })????;
-        Ok((
-            Some(Tensor::from_vec(grad_input, input.shape(), input.device())?),
-            Some(Tensor::from_vec(grad_weight, weight.shape(), input.device())?),
-        ))
-    }
-}
-
-impl Recur {
-    /// Backpropagation through time. The states are the stored result, so all gates come from one product.
+    /// Backpropagation through time: the gradients of `input` and `weight`. The states are the stored result, so all
+    /// gates come from one product.
     fn gradients(
         &self,
         [batch, frames, hidden]: [usize; 3],
-        input: &[f32],
+        input: Vec<f32>,
         weight: &[f32],
         states: &[f32],
         grad: &[f32],
@@ -172,48 +238,37 @@ impl Recur {
                 }
             }
         }
-        let mut gates = input.to_vec();
-        matmul(
-            [batch * frames, hidden, width],
-            Matrix { data: &previous, row_stride: hidden, column_stride: 1 },
-            Matrix { data: weight, row_stride: 1, column_stride: hidden },
-            MatrixMut { data: &mut gates, row_stride: width, column_stride: 1 },
-            true,
-        );
+        let mut gates = input;
+        add_recurrent(&previous, &transposed(weight, hidden), hidden, &mut gates);
         gates.chunks_exact_mut(width).for_each(|gates| activate(gates, hidden));
+        // After each frame, and of nothing before the first.
         let mut cells = vec![0.0f32; states.len()];
+        let nothing = vec![0.0f32; hidden];
+        let mut state = nothing.clone();
         for b in 0..batch {
+            let mut cell = nothing.clone();
             for t in self.order(frames) {
-                let before = self.previous(t, frames).map(|p| at(b, p) * hidden);
-                let gates = &gates[at(b, t) * width..][..width];
-                for j in 0..hidden {
-                    let carried = before.map_or(0.0, |p| gates[hidden + j] * cells[p + j]);
-                    cells[at(b, t) * hidden + j] = carried + gates[j] * gates[2 * hidden + j];
-                }
+                advance(&gates[at(b, t) * width..][..width], &mut cell, &mut state);
+                cells[at(b, t) * hidden..][..hidden].copy_from_slice(&cell);
             }
         }
 
-        let mut grad_gates = vec![0.0f32; input.len()];
+        let mut grad_gates = vec![0.0f32; gates.len()];
         let mut grad_state = vec![0.0f32; batch * hidden];
         let mut grad_cell = vec![0.0f32; batch * hidden];
         let mut step = vec![0.0f32; batch * width];
         for t in self.order(frames).rev() {
             for b in 0..batch {
-                let gates = &gates[at(b, t) * width..][..width];
+                let dh = &mut grad_state[b * hidden..][..hidden];
+                dh.iter_mut().zip(&grad[at(b, t) * hidden..]).for_each(|(dh, g)| *dh += g);
+                let cell_before = match self.previous(t, frames) {
+                    Some(p) => &cells[at(b, p) * hidden..][..hidden],
+                    None => &nothing,
+                };
+                let cell = &cells[at(b, t) * hidden..][..hidden];
                 let step = &mut step[b * width..][..width];
-                let before = self.previous(t, frames).map(|p| at(b, p) * hidden);
-                for j in 0..hidden {
-                    let [i, f, g, o] = [0, 1, 2, 3].map(|gate| gates[gate * hidden + j]);
-                    let squashed = tanh(cells[at(b, t) * hidden + j]);
-                    let dh = grad[at(b, t) * hidden + j] + grad_state[b * hidden + j];
-                    let dc = dh * o * (1.0 - squashed * squashed) + grad_cell[b * hidden + j];
-                    let cell_before = before.map_or(0.0, |p| cells[p + j]);
-                    step[j] = dc * g * i * (1.0 - i);
-                    step[hidden + j] = dc * cell_before * f * (1.0 - f);
-                    step[2 * hidden + j] = dc * i * (1.0 - g * g);
-                    step[3 * hidden + j] = dh * squashed * o * (1.0 - o);
-                    grad_cell[b * hidden + j] = dc * f;
-                }
+                let dc = &mut grad_cell[b * hidden..][..hidden];
+                retreat(&gates[at(b, t) * width..][..width], cell, cell_before, dh, dc, step);
                 grad_gates[at(b, t) * width..][..width].copy_from_slice(step);
             }
             matmul(
@@ -234,4 +289,20 @@ impl Recur {
         );
         (grad_gates, grad_weight)
     }
+}
+
+/// `[4 * hidden, hidden]` -> `[hidden, 4 * hidden]`: a product with a stored transpose is several times faster.
+fn transposed(weight: &[f32], hidden: usize) -> Vec<f32> {
+    permuted(weight, [1, hidden, 4 * hidden], 0, [0, 1, hidden as isize])
+}
+
+/// Adds states `[rows, hidden]` times the transposed weight to the gates, `[rows, 4 * hidden]`.
+fn add_recurrent(states: &[f32], transposed: &[f32], hidden: usize, gates: &mut [f32]) {
+    matmul(
+        [states.len() / hidden, hidden, 4 * hidden],
+        Matrix { data: states, row_stride: hidden, column_stride: 1 },
+        Matrix { data: transposed, row_stride: 4 * hidden, column_stride: 1 },
+        MatrixMut { data: gates, row_stride: 4 * hidden, column_stride: 1 },
+        true,
+    );
 }

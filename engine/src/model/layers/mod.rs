@@ -11,20 +11,25 @@ mod conv;
 mod cpu;
 mod dropout;
 mod elementwise;
+mod group_norm;
 mod linear;
 mod lstm;
 mod norm;
+mod normed_conv;
+#[cfg(target_arch = "x86_64")]
+mod product;
 mod resample;
 mod transformer;
 
-pub use activation::{glu, leaky_relu};
+pub use activation::leaky_relu;
 pub use attention::SelfAttention;
 pub use conv::{Conv, TransposedConv};
 pub use dropout::Dropout;
-pub use elementwise::{clamp_to_full_scale, levels, scale_items, share_remainder};
+pub use elementwise::{clamp_to_full_scale, join_cropped, levels, scale_items, share_remainder};
 pub use linear::Linear;
 pub use lstm::BiLstm;
-pub use norm::{BatchNorm, GroupNorm, LayerNorm};
+pub use norm::{BatchNorm, LayerNorm};
+pub use normed_conv::{Filter, NormedConv};
 pub use resample::{Resample, ResampleDirection};
 pub use transformer::{ImprovedTransformer, ImprovedTransformerConfig, Recurrence};
 

@@ -1,9 +1,8 @@
 //! Resampling by a whole factor with one windowed-sinc filter per channel.
 
 use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor};
-use rayon::prelude::*;
 
-use super::cpu::{slice, vectorised, with_slice};
+use super::cpu::{each_item, slice, sum_over_items, vectorised, with_slice};
 use crate::model::params::Scope;
 
 /// Which way to resample.
@@ -82,48 +81,49 @@ impl ResampleOp {
         }
     }
 
-    /// Calls `f(output frame, input frame, tap)` for every product of the filter, in a fixed order.
+    /// The (input frame, tap) pairs that make output frame `out`, in a fixed order.
     #[inline(always)]
-    fn each_tap(&self, frames: usize, taps: usize, mut f: impl FnMut(usize, usize, usize)) {
-        let half = (taps / 2) as isize;
-        let last = frames as isize - 1;
+    fn products(&self, frames: usize, taps: usize, out: usize, products: &mut Vec<(usize, usize)>) {
+        let (half, last, out) = ((taps / 2) as isize, frames as isize - 1, out as isize);
         // Reflection without repeating the edge; the caller made sure that one reflection is enough.
         let reflect = |t: isize| if t < 0 { -t } else if t > last { 2 * last - t } else { t } as usize;
         let stride = self.stride as isize;
-        for out in 0..self.output_frames(frames) as isize {
-            // The first input under the filter, the tap that meets it, and the step from tap to tap.
-            let (first, tap, step) = match self.direction {
-                ResampleDirection::Down => (out * stride - half, 0, 1),
-                ResampleDirection::Up => {
-                    // The zero-stuffed signal has input i at i * stride; tap k meets it at out + half - i * stride.
-                    let first = -(half - out).div_euclid(stride);
-                    (first, out + half - first * stride, -stride)
-                }
-            };
-            let mut k = tap;
-            let mut i = first;
-            while (0..taps as isize).contains(&k) {
-                f(out as usize, reflect(i), k as usize);
-                k += step;
-                i += 1;
+        // The first input under the filter, the tap that meets it, and the step from tap to tap.
+        let (first, tap, step) = match self.direction {
+            ResampleDirection::Down => (out * stride - half, 0, 1),
+            ResampleDirection::Up => {
+                // The zero-stuffed signal has input i at i * stride; tap k meets it at out + half - i * stride.
+                let first = -(half - out).div_euclid(stride);
+                (first, out + half - first * stride, -stride)
+            }
+        };
+        products.clear();
+        let (mut i, mut k) = (first, tap);
+        while (0..taps as isize).contains(&k) {
+            products.push((reflect(i), k as usize));
+            k += step;
+            i += 1;
+        }
+    }
+}
+
+vectorised! {
+    /// One item through its `[taps, channels]` filter, into `out`.
+    fn filter_item(op: ResampleOp, frames: usize, filter: &[f32], channels: usize, x: &[f32], out: &mut [f32]) {
+        let mut products = Vec::new();
+        for (o, row) in out.chunks_exact_mut(channels).enumerate() {
+            op.products(frames, filter.len() / channels, o, &mut products);
+            row.fill(0.0);
+            for &(i, k) in &products {
+                let inputs = x[i * channels..][..channels].iter().zip(&filter[k * channels..][..channels]);
+                row.iter_mut().zip(inputs).for_each(|(y, (x, f))| *y += x * f);
             }
         }
     }
 }
 
 vectorised! {
-    /// One item through its `[taps, channels]` filter, added to `out`.
-    fn filter_item(op: ResampleOp, frames: usize, filter: &[f32], channels: usize, x: &[f32], out: &mut [f32]) {
-        op.each_tap(frames, filter.len() / channels, |o, i, k| {
-            let row = &mut out[o * channels..][..channels];
-            let inputs = x[i * channels..][..channels].iter().zip(&filter[k * channels..][..channels]);
-            row.iter_mut().zip(inputs).for_each(|(y, (x, f))| *y += x * f);
-        });
-    }
-}
-
-vectorised! {
-    /// Gradients of one item: the input's added to `grad_x`, the filter's `[taps, channels]` returned.
+    /// Gradients of one item: the input's added to `grad_x`, the filter's `[taps, channels]` to `grad_filter`.
     fn item_gradient(
         op: ResampleOp,
         frames: usize,
@@ -132,20 +132,22 @@ vectorised! {
         x: &[f32],
         grad: &[f32],
         grad_x: &mut [f32],
-    ) -> Vec<f32> {
-        let mut grad_filter = vec![0.0f32; filter.len()];
-        op.each_tap(frames, filter.len() / channels, |o, i, k| {
-            let inputs = x[i * channels..][..channels].iter().zip(&filter[k * channels..][..channels]);
-            let outputs = grad_x[i * channels..][..channels]
-                .iter_mut()
-                .zip(&mut grad_filter[k * channels..][..channels]);
-            let grad = &grad[o * channels..][..channels];
-            for (((grad_x, grad_filter), (x, filter)), grad) in outputs.zip(inputs).zip(grad) {
-                *grad_x += grad * filter;
-                *grad_filter += grad * x;
+        grad_filter: &mut [f32],
+    ) {
+        let mut products = Vec::new();
+        for (o, grad) in grad.chunks_exact(channels).enumerate() {
+            op.products(frames, filter.len() / channels, o, &mut products);
+            for &(i, k) in &products {
+                let inputs = x[i * channels..][..channels].iter().zip(&filter[k * channels..][..channels]);
+                let outputs = grad_x[i * channels..][..channels]
+                    .iter_mut()
+                    .zip(&mut grad_filter[k * channels..][..channels]);
+                for (((grad_x, grad_filter), (x, filter)), grad) in outputs.zip(inputs).zip(grad) {
+                    *grad_x += grad * filter;
+                    *grad_filter += grad * x;
+                }
             }
-        });
-        grad_filter
+        }
     }
 }
 
@@ -172,12 +174,7 @@ impl CustomOp2 for ResampleOp {
         let filter = transpose(filter, channels, taps);
         let output_frames = self.output_frames(frames);
         let mut out = vec![0.0f32; batch * output_frames * channels];
-        let item = |(x, out): (&[f32], &mut [f32])| filter_item(*self, frames, &filter, channels, x, out);
-        if batch == 1 {
-            item((x, &mut out));
-        } else {
-            x.par_chunks(frames * channels).zip(out.par_chunks_mut(output_frames * channels)).for_each(item);
-        }
+        each_item(batch, x, &mut out, |_, x, out| filter_item(*self, frames, &filter, channels, x, out));
         Ok((CpuStorage::F32(out), (batch, output_frames, channels).into()))
     }
 
@@ -188,30 +185,21 @@ impl CustomOp2 for ResampleOp {
         _res: &Tensor,
         grad: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        let (_, frames, channels) = x.dims3()?;
-        let taps = filter.dim(2)?;
-        let output_frames = grad.dim(1)?;
+        let (batch, frames, channels) = x.dims3()?;
+        let (taps, output_frames) = (filter.dim(2)?, grad.dim(1)?);
         let mut grad_x = vec![0.0f32; x.elem_count()];
-        let filter_gradients = with_slice(x, |x| {
+        let sum = with_slice(x, |x| {
             with_slice(filter, |filter| {
                 with_slice(grad, |grad| {
                     let filter = transpose(filter, channels, taps);
-                    let items = x
-                        .par_chunks(frames * channels)
-                        .zip(grad.par_chunks(output_frames * channels))
-                        .zip(grad_x.par_chunks_mut(frames * channels));
-                    items
-                        .map(|((x, grad), grad_x)| {
-                            item_gradient(*self, frames, channels, &filter, x, grad, grad_x)
-                        })
-                        .collect::<Vec<_>>()
+                    sum_over_items(batch, taps * channels, &mut grad_x, |item, grad_x, sum| {
+                        let x = &x[item * frames * channels..][..frames * channels];
+                        let grad = &grad[item * output_frames * channels..][..output_frames * channels];
+                        item_gradient(*self, frames, channels, &filter, x, grad, grad_x, sum);
+                    })
                 })
             })
         })???;
-        let mut sum = vec![0.0f32; taps * channels];
-        for item in filter_gradients {
-            sum.iter_mut().zip(item).for_each(|(sum, g)| *sum += g);
-        }
         Ok((
             Some(Tensor::from_vec(grad_x, x.shape(), x.device())?),
             Some(Tensor::from_vec(transpose(&sum, taps, channels), filter.shape(), x.device())?),
