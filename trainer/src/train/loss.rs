@@ -57,7 +57,7 @@ mod tests {
     fn batch(level: f32) -> Batch {
         let mut targets = vec![0.0; 2 * 4 * 2 * 4];
         targets[..32].fill(level);
-        Batch { step: 0, items: 2, mixtures: vec![level; 2 * 2 * 6], targets }
+        Batch { step: 0, items: 2, mixtures: vec![level; 2 * 2 * 6], targets, left_out: vec![] }
     }
 
     #[test]

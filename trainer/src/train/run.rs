@@ -79,7 +79,7 @@ impl Run {
             seconds => window_of(network.as_ref(), (seconds * SAMPLE_RATE as f64) as usize)?,
         };
         let excerpts = Excerpts::open(&recipe, window)?;
-        let held_out = HeldOutSongs::open(&recipe.validation.source)?;
+        let held_out = HeldOutSongs::open(&recipe.validation.source, &recipe.data)?;
         std::fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
         let log = Log::open(&folder.join("log.jsonl"), progress.step)?;
         let steps = progress.step..recipe.steps;
@@ -144,6 +144,10 @@ impl Run {
         let begun = Instant::now();
         let batch = self.loader.next()?;
         let waited = begun.elapsed();
+        for song in &batch.left_out {
+            eprintln!("left out from now on: {song}");
+            self.log.write(&json!({ "kind": "left_out", "step": step + 1, "song": song }))?;
+        }
         let (loss, report) = self.learn(batch).with_context(|| format!("step {step} failed"))?;
         self.progress.step = step + 1;
         self.log.write(&json!({

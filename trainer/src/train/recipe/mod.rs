@@ -2,6 +2,7 @@
 
 mod augment;
 mod data;
+mod files;
 mod loss;
 mod optimizer;
 mod saving;
@@ -16,8 +17,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::exit::WrongUse;
 
-pub use augment::Augment;
-pub use data::{Data, Source};
+pub use augment::{Augment, Eq, Reverb};
+pub use data::{Data, OnBadFile, Source};
+pub use files::{HoldOut, StemFiles};
 pub use loss::{Distance, Loss};
 pub use optimizer::Optimizer;
 pub use saving::Saving;
