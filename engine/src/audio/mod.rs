@@ -9,7 +9,7 @@ mod write;
 
 pub use buffer::AudioBuffer;
 pub(crate) use fifo::Fifo;
-pub use read::{AudioFile, Reader, read};
+pub use read::{AudioFile, Reader, read, read_track};
 pub(crate) use resample::gcd;
 pub use resample::{StreamResampler, resample};
 pub use sanitise::{INPUT_LIMIT, sanitise};

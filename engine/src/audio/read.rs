@@ -30,7 +30,18 @@ pub struct AudioFile {
 /// # Errors
 /// Missing, not audio, damaged, cut off or empty.
 pub fn read(path: &Path) -> Result<AudioFile> {
-    let mut reader = Reader::open(path)?;
+    read_all(Reader::open(path)?)
+}
+
+/// Decodes a whole audio track, counted from 0, of a file that may have several, such as a .stem.mp4.
+///
+/// # Errors
+/// As [`read`]; there is no such track.
+pub fn read_track(path: &Path, track: usize) -> Result<AudioFile> {
+    read_all(Reader::open_track(path, Some(track))?)
+}
+
+fn read_all(mut reader: Reader) -> Result<AudioFile> {
     let mut channels = vec![Vec::new(); reader.channels];
     while let Some(block) = reader.next_block()? {
         for (channel, block) in channels.iter_mut().zip(block.iter()) {
@@ -68,6 +79,11 @@ impl Reader {
     /// # Errors
     /// Missing, empty, not audio, or with a header that cannot be true.
     pub fn open(path: &Path) -> Result<Self> {
+        Self::open_track(path, None)
+    }
+
+    /// Opens one audio track, counted from 0, or the one that players would choose.
+    fn open_track(path: &Path, chosen: Option<usize>) -> Result<Self> {
         let error = |reason: String| Error::Audio { path: path.to_owned(), reason };
         let file = File::open(path).map_err(Error::io("read", path))?;
         let metadata = file.metadata().map_err(Error::io("read", path))?;
@@ -90,8 +106,17 @@ impl Reader {
                     "not a file that can be read (WAV, FLAC, MP3, OGG Vorbis, M4A/AAC, AIFF), or its header is broken: {e}"
                 )),
             })?;
-        let track =
-            format.default_track(TrackType::Audio).ok_or_else(|| error("holds no audio track".into()))?;
+        let mut tracks = format.tracks().iter().filter(|track| track.track_type() == Some(TrackType::Audio));
+        let track = match chosen {
+            None => format.default_track(TrackType::Audio),
+            Some(index) => tracks.clone().nth(index),
+        };
+        let track = track.ok_or_else(|| match (chosen, tracks.by_ref().count()) {
+            (Some(index), count @ 1..) => {
+                error(format!("holds {count} audio track(s); number {} was asked for", index + 1))
+            }
+            _ => error("holds no audio track".into()),
+        })?;
         let parameters = track
             .codec_params
             .as_ref()

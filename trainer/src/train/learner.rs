@@ -115,8 +115,8 @@ impl Learner {
         let mut rng = Rng::new(0, &[]);
         let mut noise = |count: usize| (0..count).map(|_| rng.range(-0.1, 0.1)).collect::<Vec<f32>>();
         let (input, output) = (self.window.input, self.window.output);
-        let batch =
-            Batch { step: 0, items: 1, mixtures: noise(2 * input), targets: noise(STEMS * 2 * output) };
+        let (mixtures, targets) = (noise(2 * input), noise(STEMS * 2 * output));
+        let batch = Batch { step: 0, items: 1, mixtures, targets, left_out: Vec::new() };
         // Only statistics change in a forward pass.
         let kept = self.parameters.values().filter(|p| !p.trained);
         let kept: Vec<_> = kept.map(|p| Ok((&p.var, p.var.copy()?))).collect::<candle_core::Result<_>>()?;

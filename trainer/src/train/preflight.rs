@@ -215,7 +215,7 @@ fn weights(learner: &Learner) -> (u64, u64) {
 fn kept(source: &Source) -> u64 {
     match source {
         Source::Generated { seconds, songs, .. } => songs * song_bytes((seconds * SAMPLE_RATE as f32) as u64),
-        Source::Folder { .. } => 0,
+        Source::Folder { .. } | Source::StemMp4 { .. } => 0,
     }
 }
 

@@ -85,26 +85,24 @@ impl Prepared {
     /// The step fails.
     pub fn dry_run(mut self) -> anyhow::Result<()> {
         let (step, batches) = (self.progress.step, self.recipe.optimizer.accumulate);
-        let begun = Instant::now();
         let mut ready = Vec::new();
         for batch in step * batches..(step + 1) * batches {
             ready.push(self.excerpts.batch(batch)?);
         }
-        let loading = begun.elapsed().as_secs_f64();
         let mut ready = ready.into_iter();
         let begun = Instant::now();
         let learnt = self.learner.step(step, || ready.next().context("there is no batch"))?;
         let learning = begun.elapsed().as_secs_f64();
         let audio = audio_seconds(&self.recipe, &self.learner);
+        let data = self.excerpts.measure(self.recipe.data.threads, MEASURED_BATCHES)?;
         println!(
             "step {}: loss {:.5}, gradient {:.3}\n\
-             data: {:.1} s of audio per second, songs made or opened included; training: {:.2} s of audio per \
-             second, {learning:.2} s a step, {} for the whole run without validation\n\
+             data: {data}\n\
+             training: {:.2} s of audio each second, {learning:.2} s a step, {} for the whole run without validation\n\
              nothing was written; without --dry-run this trains",
             step + 1,
             learnt.loss,
             learnt.gradient_norm,
-            audio / loading,
             audio / learning,
             duration(learning * (self.recipe.steps - step) as f64)
         );
@@ -192,14 +190,19 @@ impl Run {
     fn step(&mut self) -> anyhow::Result<f32> {
         let step = self.progress.step;
         let begun = Instant::now();
-        let (loader, mut waited) = (&self.loader, 0.0);
+        let (loader, mut waited, mut left_out) = (&self.loader, 0.0, Vec::new());
         let next = || {
             let asked = Instant::now();
-            let batch = loader.next();
+            let mut batch = loader.next()?;
             waited += asked.elapsed().as_secs_f64();
-            batch
+            left_out.append(&mut batch.left_out);
+            Ok(batch)
         };
         let learnt = self.learner.step(step, next).with_context(|| format!("step {step} failed"))?;
+        for song in left_out {
+            self.bars.suspend(|| eprintln!("left out from now on: {song}"));
+            self.log.write(&json!({ "kind": "left_out", "step": step + 1, "song": song }))?;
+        }
         self.progress.step = step + 1;
         let seconds = begun.elapsed().as_secs_f64();
         let throughput = audio_seconds(&self.recipe, &self.learner) / seconds;
@@ -287,6 +290,9 @@ impl Run {
         self.learner.checkpoint(self.progress.step, self.progress.initialised_from.as_deref(), metrics)
     }
 }
+
+/// Batches from which a dry run tells how fast data comes.
+const MEASURED_BATCHES: u64 = 8;
 
 const STATE: &str = "state.safetensors";
 const BEST: &str = "best.safetensors";

@@ -1,14 +1,17 @@
 //! The songs that validation measures on.
 
 use std::borrow::Cow;
+use std::path::Path;
+use std::sync::Arc;
 
+use anyhow::{Context, ensure};
+use engine::STEMS;
 use engine::audio::AudioBuffer;
-use engine::{STEMS, Stem};
 use rayon::prelude::*;
 
-use super::data::Folder;
-use super::data::Source as _;
-use super::recipe::{Data, HeldOut};
+use super::data::{Cache, Layout, Opening, RATE, Side, Songs, Source as _};
+use super::recipe::{Data, HeldOut, HoldOut};
+use crate::exit::WrongUse;
 use crate::synth::Generator;
 
 /// Songs that are never trained on.
@@ -19,8 +22,13 @@ pub struct HeldOutSongs {
     pub name: String,
 }
 
-/// One song in memory: its stems.
-pub struct HeldOutSong([AudioBuffer; STEMS]);
+/// One song: in memory, or on the disk, where dozens of whole songs belong.
+pub enum HeldOutSong {
+    /// Its stems.
+    Made([AudioBuffer; STEMS]),
+    /// Read when needed: song `index`, or its first `limit` frames.
+    OnDisk { songs: Arc<Songs>, index: usize, limit: usize },
+}
 
 impl HeldOutSong {
     /// The stems.
@@ -28,48 +36,79 @@ impl HeldOutSong {
     /// # Errors
     /// Its files cannot be read any more.
     pub fn stems(&self) -> anyhow::Result<Cow<'_, [AudioBuffer; STEMS]>> {
-        Ok(Cow::Borrowed(&self.0))
+        match self {
+            Self::Made(stems) => Ok(Cow::Borrowed(stems)),
+            Self::OnDisk { songs, index, limit } => {
+                songs.whole(*index, *limit).context("cannot read a held-out song").map(Cow::Owned)
+            }
+        }
     }
 
     /// Length in frames.
     pub fn frames(&self) -> usize {
-        self.0[0].frames()
+        match self {
+            Self::Made(stems) => stems[0].frames(),
+            Self::OnDisk { songs, index, limit } => songs.frames(*index).min(*limit),
+        }
     }
 }
 
 impl HeldOutSongs {
-    /// Makes or reads the songs.
-    pub fn open(source: &HeldOut, _data: &Data) -> anyhow::Result<Self> {
-        match source {
+    /// Makes the songs, or finds and checks them.
+    ///
+    /// # Errors
+    /// As the sources have them; no song is held out.
+    pub fn open(source: &HeldOut, data: &Data) -> anyhow::Result<Self> {
+        let cache = Cache::new(&data.cache);
+        let opening = Opening { cache: &cache, on_bad_file: data.on_bad_file };
+        let open = |path: &Path, layout: Layout, split: (&HoldOut, Side), seconds: f32| {
+            let songs = Arc::new(Songs::open(path, layout, split, opening)?);
+            let limit =
+                if seconds > 0.0 { (f64::from(seconds) * f64::from(RATE)) as usize } else { usize::MAX };
+            let readable = (0..songs.songs()).filter(|index| songs.readable(*index));
+            let song = |index| HeldOutSong::OnDisk { songs: songs.clone(), index, limit };
+            anyhow::Ok(readable.map(song).collect::<Vec<_>>())
+        };
+        let all = (&HoldOut::default(), Side::Training);
+        let (songs, name) = match source {
             HeldOut::Generated { songs, seconds, seed, pack, pack_share, soundfont } => {
                 let generator = Generator::open(pack.as_deref(), soundfont.as_deref(), *pack_share)?;
-                Ok(Self {
-                    songs: (0..*songs)
-                        .into_par_iter()
-                        .map(|i| HeldOutSong(generator.song(seed.wrapping_add(i), *seconds)))
-                        .collect(),
-                    name: format!(
-                        "{songs} generated songs of {seconds} s, seeds from {seed}, never trained on"
-                    ),
-                })
+                let made = (0..*songs)
+                    .into_par_iter()
+                    .map(|i| HeldOutSong::Made(generator.song(seed.wrapping_add(i), *seconds)))
+                    .collect();
+                (made, format!("{songs} generated songs of {seconds} s, seeds from {seed}, never trained on"))
             }
-            HeldOut::Folder { path, seconds } => {
-                let folder = Folder::open(path, false)?;
-                let limit = if *seconds > 0.0 { (seconds * 44_100.0) as usize } else { usize::MAX };
-                let song = |index| -> anyhow::Result<HeldOutSong> {
-                    let mut stems = [const { Vec::new() }; STEMS];
-                    for stem in Stem::ALL {
-                        stems[stem as usize] = folder.stem(index, stem, limit)?.into();
+            HeldOut::Folder { path, files, missing_is_silence, convert, seconds } => {
+                let (missing_is_silence, convert) = (*missing_is_silence, *convert);
+                let songs =
+                    open(path, Layout::Folders { files, missing_is_silence, convert }, all, *seconds)?;
+                let name = format!("{} songs in {}", songs.len(), path.display());
+                (songs, name)
+            }
+            HeldOut::StemMp4 { path, seconds } => {
+                let songs = open(path, Layout::StemMp4, all, *seconds)?;
+                let name = format!("{} songs in {}", songs.len(), path.display());
+                (songs, name)
+            }
+            HeldOut::HoldOut { seconds } => {
+                let (mut songs, mut places) = (Vec::new(), Vec::new());
+                for source in &data.source {
+                    let Some((path, layout, hold_out)) = Layout::of(source) else { continue };
+                    if !hold_out.is_some() {
+                        continue;
                     }
-                    Ok(HeldOutSong(
-                        stems.map(|channels| AudioBuffer::from_channels(channels).unwrap_or_default()),
-                    ))
-                };
-                Ok(Self {
-                    songs: (0..folder.songs()).map(song).collect::<anyhow::Result<_>>()?,
-                    name: format!("{} songs in {}", folder.songs(), path.display()),
-                })
+                    songs.extend(open(path, layout, (hold_out, Side::HeldOut), *seconds)?);
+                    places.push(path.display().to_string());
+                }
+                let count = songs.len();
+                (songs, format!("{count} songs of {}, held out from training", places.join(" and ")))
             }
-        }
+        };
+        ensure!(
+            !songs.is_empty(),
+            WrongUse("there is no song to validate on: no source of `data` has a `hold_out`".into())
+        );
+        Ok(Self { songs, name })
     }
 }

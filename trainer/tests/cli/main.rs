@@ -2,6 +2,7 @@
 
 mod bench_training;
 mod common;
+mod data;
 mod evaluate;
 mod score;
 mod separate;

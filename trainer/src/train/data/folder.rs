@@ -1,107 +1,131 @@
-//! A folder of songs, each a folder with a WAV file for each stem (MUSDB18-HQ's layout).
+//! A folder of songs, each a folder with a file or several for each stem (as it is, MUSDB18-HQ's layout).
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
 use engine::{STEMS, Stem};
 
-use super::{Source, wav};
-
-/// Songs in a folder; checked when opened, read excerpt by excerpt.
-pub struct Folder {
-    songs: Vec<Song>,
-}
-
-/// One song's files; `None` where a missing stem means silence.
-struct Song {
-    stems: [Option<PathBuf>; STEMS],
-    frames: usize,
-}
-
-impl Folder {
-    /// Finds the songs and checks every stem file.
-    ///
-    /// # Errors
-    /// No songs; a missing, unreadable, cut-off, mono or wrongly sampled stem; stems of unequal length.
-    pub fn open(path: &Path, missing_is_silence: bool) -> anyhow::Result<Self> {
-        let songs = song_folders(path)?
-            .iter()
-            .map(|folder| Song::open(folder, missing_is_silence))
-            .collect::<anyhow::Result<Vec<_>>>()?;
-        Ok(Self { songs })
-    }
-
-    /// A whole stem, or its first `limit` frames.
-    pub fn stem(&self, song: usize, stem: Stem, limit: usize) -> anyhow::Result<[Vec<f32>; 2]> {
-        let frames = self.songs.get(song).map_or(0, |song| song.frames.min(limit));
-        self.excerpt(song, stem, 0.0, frames)
-    }
-}
+use super::cache::Cache;
+use super::songs::Song;
+use super::split::Listed;
+use super::wav::Wav;
+use crate::train::recipe::StemFiles;
 
 /// Sub-folders with at least one stem file in them, sorted by name.
-fn song_folders(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
-    let entries =
-        std::fs::read_dir(path).with_context(|| format!("cannot open the song folder {}", path.display()))?;
-    let mut folders = Vec::new();
-    for entry in entries {
-        let folder = entry.with_context(|| format!("cannot list {}", path.display()))?.path();
-        if Stem::ALL.iter().any(|stem| folder.join(format!("{stem}.wav")).is_file()) {
-            folders.push(folder);
+///
+/// # Errors
+/// The folder cannot be read, or has no songs.
+pub fn list(path: &Path, files: &StemFiles) -> anyhow::Result<Vec<Listed>> {
+    let cannot_list = || format!("cannot open the song folder {}", path.display());
+    let mut songs = Vec::new();
+    for entry in std::fs::read_dir(path).with_context(cannot_list)? {
+        let folder = entry.with_context(cannot_list)?.path();
+        let mut names = Stem::ALL.iter().flat_map(|stem| files.of(*stem));
+        if names.any(|name| find(&folder, name).is_ok_and(|found| !found.is_empty())) {
+            let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            songs.push((name, folder));
         }
     }
-    folders.sort();
+    songs.sort();
+    let expected: Vec<&str> = Stem::ALL.iter().flat_map(|s| files.of(*s)).map(String::as_str).collect();
     ensure!(
-        !folders.is_empty(),
-        "{} has no songs: each song is a folder with drums.wav, bass.wav, other.wav and vocals.wav",
-        path.display()
+        !songs.is_empty(),
+        "{} has no songs: each song is a folder with {}",
+        path.display(),
+        expected.join(", ")
     );
-    Ok(folders)
+    Ok(songs)
 }
 
-impl Song {
-    fn open(folder: &Path, missing_is_silence: bool) -> anyhow::Result<Self> {
-        let mut stems = [const { None }; STEMS];
-        let mut length: Option<(usize, PathBuf)> = None;
-        for stem in Stem::ALL {
-            let file = folder.join(format!("{stem}.wav"));
-            if !file.exists() {
-                ensure!(
-                    missing_is_silence,
-                    "{} is missing; set `missing_is_silence = true` if that song has no {stem}",
-                    file.display()
-                );
-                continue;
+/// Checks one song's files; with a cache, those that cannot be read in place are decoded into it.
+///
+/// # Errors
+/// A missing, unreadable, cut-off, mono or wrongly sampled stem; stems of unequal length.
+pub fn open(
+    folder: &Path,
+    files: &StemFiles,
+    missing_is_silence: bool,
+    cache: Option<&Cache>,
+) -> anyhow::Result<Song> {
+    let mut stems = [const { Vec::new() }; STEMS];
+    for stem in Stem::ALL {
+        for name in files.of(stem) {
+            let found = find(folder, name)?;
+            ensure!(
+                missing_is_silence || !found.is_empty(),
+                "{} is missing; set `missing_is_silence = true` if that song has no {stem}",
+                folder.join(name).display()
+            );
+            for path in found {
+                stems[stem as usize].push(open_file(&path, cache)?);
             }
-            let frames = wav::check(&file)?;
-            if let Some((expected, first)) = &length {
-                ensure!(
-                    frames == *expected,
-                    "stems of unequal length: {} has {expected} frames, {} has {frames}",
-                    first.display(),
-                    file.display()
-                );
-            }
-            length = Some((frames, file.clone()));
-            stems[stem as usize] = Some(file);
         }
-        Ok(Self { stems, frames: length.map_or(0, |(frames, _)| frames) })
+    }
+    Song::new(stems)
+}
+
+fn open_file(path: &Path, cache: Option<&Cache>) -> anyhow::Result<Wav> {
+    match (Wav::open(path), cache) {
+        (Ok(wav), _) => Ok(wav),
+        (Err(error), None) => Err(error),
+        (Err(_), Some(cache)) => cache.wav(path, 0, || {
+            let file = engine::audio::read(path)?;
+            Ok((file.audio, file.sample_rate))
+        }),
     }
 }
 
-impl Source for Folder {
-    fn prepare(&mut self, _step: u64) -> anyhow::Result<()> {
-        Ok(())
+/// The files of a song that a name from the recipe stands for, sorted.
+fn find(folder: &Path, name: &str) -> anyhow::Result<Vec<PathBuf>> {
+    let path = folder.join(name);
+    if !name.contains('*') {
+        return Ok(if path.is_file() { vec![path] } else { vec![] });
     }
-
-    fn songs(&self) -> usize {
-        self.songs.len()
+    let (Some(parent), Some(pattern)) = (path.parent(), path.file_name().and_then(|name| name.to_str()))
+    else {
+        bail!("{name:?} is no file name");
+    };
+    if !parent.is_dir() {
+        return Ok(vec![]);
     }
+    let cannot_list = || format!("cannot list {}", parent.display());
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(parent).with_context(cannot_list)? {
+        let path = entry.with_context(cannot_list)?.path();
+        let matches = path.file_name().and_then(|name| name.to_str()).is_some_and(|name| fits(name, pattern));
+        if matches && path.is_file() {
+            found.push(path);
+        }
+    }
+    found.sort();
+    Ok(found)
+}
 
-    fn excerpt(&self, song: usize, stem: Stem, place: f32, frames: usize) -> anyhow::Result<[Vec<f32>; 2]> {
-        let song = self.songs.get(song).with_context(|| format!("there is no song {song}"))?;
-        match &song.stems[stem as usize] {
-            Some(path) => wav::excerpt(path, super::start(place, song.frames, frames), frames),
-            None => Ok([vec![0.0; frames], vec![0.0; frames]]),
+/// Whether a name fits a pattern in which `*` stands for any characters.
+fn fits(name: &str, pattern: &str) -> bool {
+    match pattern.split_once('*') {
+        None => name == pattern,
+        Some((before, after)) => name.strip_prefix(before).is_some_and(|rest| {
+            rest.char_indices().map(|(at, _)| at).chain([rest.len()]).any(|at| fits(&rest[at..], after))
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_star_stands_for_any_characters() {
+        for (name, pattern) in
+            [("kick.wav", "*.wav"), ("kick.wav", "k*c*.w*"), ("a", "a*"), ("ö.wav", "*.wav")]
+        {
+            assert!(fits(name, pattern), "{name} {pattern}");
+        }
+        for (name, pattern) in
+            [("kick.wav", "*.flac"), ("kick.wav", "ick*"), ("kick.wav", "*.wa"), ("", "a*")]
+        {
+            assert!(!fits(name, pattern), "{name} {pattern}");
         }
     }
 }

@@ -3,14 +3,24 @@
 //! What a step trains on follows from the seed and the step's number alone.
 
 mod augment;
+mod cache;
+mod excerpts;
 mod folder;
 mod generated;
 mod loader;
+mod songs;
+mod split;
+mod stem_mp4;
+mod throughput;
 mod wav;
 
-pub use folder::Folder;
+pub use cache::Cache;
+pub use excerpts::Excerpts;
 pub use generated::Generated;
-pub use loader::{Excerpts, Loader};
+pub use loader::Loader;
+pub use songs::{Layout, Opening, Songs};
+pub use split::Side;
+pub use wav::RATE;
 
 use engine::Stem;
 
@@ -24,6 +34,8 @@ pub struct Batch {
     pub mixtures: Vec<f32>,
     /// `[items, STEMS, 2, output frames]`: the part of the stems that the network's output covers.
     pub targets: Vec<f32>,
+    /// Songs that could not be read for this batch and are left out from now on: each with its reason.
+    pub left_out: Vec<String>,
 }
 
 /// Songs to cut excerpts from. Which songs there are may change from step to step, but only by its number.
@@ -34,8 +46,16 @@ pub trait Source: Send {
     /// Songs cannot be made or read.
     fn prepare(&mut self, step: u64) -> anyhow::Result<()>;
 
-    /// Number of songs to choose from at the prepared step.
+    /// Number of songs to choose from at the prepared step, readable or not.
     fn songs(&self) -> usize;
+
+    /// Whether a song can be read, as far as is known.
+    fn readable(&self, _song: usize) -> bool {
+        true
+    }
+
+    /// A song has turned out not to be readable.
+    fn leave_out(&mut self, _song: usize) {}
 
     /// An excerpt `[2][frames]` of one stem of one song. `place` in 0..1 says where in the song it begins;
     /// the same place in two stems of a song is the same time. Short songs are padded with silence.

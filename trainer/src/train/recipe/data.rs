@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::ensure;
+use super::{HoldOut, StemFiles, ensure};
 
 /// Training data.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -22,8 +22,26 @@ pub struct Data {
     /// Threads that make batches.
     #[serde(default = "one")]
     pub threads: usize,
+    /// What happens when a song cannot be read, before the first step or in the middle of training.
+    #[serde(default)]
+    pub on_bad_file: OnBadFile,
+    /// Where songs that are not stereo WAV files at 44.1 kHz are kept once they are decoded; relative to the current
+    /// folder. It may be deleted at any time: what is missing or older than its song is made again.
+    #[serde(default = "cache")]
+    pub cache: PathBuf,
     /// Where songs come from; drawn in proportion to their weights.
     pub source: Vec<Source>,
+}
+
+/// What happens when a song cannot be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[serde(rename_all = "snake_case")]
+pub enum OnBadFile {
+    /// Training stops with the file's name.
+    #[default]
+    Stop,
+    /// The song is named once and left out from then on; another is drawn in its place.
+    Skip,
 }
 
 fn four() -> usize {
@@ -32,6 +50,10 @@ fn four() -> usize {
 
 fn one() -> usize {
     1
+}
+
+fn cache() -> PathBuf {
+    "cache".into()
 }
 
 fn weight_one() -> f32 {
@@ -47,17 +69,39 @@ pub(super) fn share() -> f32 {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Source {
-    /// A folder with one folder for each song, each with drums.wav, bass.wav, other.wav and vocals.wav
-    /// (MUSDB18-HQ's layout; its mixture.wav is not needed).
+    /// A folder with one folder for each song, each with a file or several for each stem. As it is, that is
+    /// MUSDB18-HQ's layout: drums.wav, bass.wav, other.wav and vocals.wav (its mixture.wav is not needed).
     Folder {
         /// The folder, relative to the current one.
         path: PathBuf,
         /// Weight against the other sources.
         #[serde(default = "weight_one")]
         weight: f32,
+        /// Songs that are kept for validation.
+        #[serde(default)]
+        hold_out: HoldOut,
+        /// The stems' files.
+        #[serde(default)]
+        files: StemFiles,
         /// Whether a stem file that is not there means silence; otherwise it is an error.
         #[serde(default)]
         missing_is_silence: bool,
+        /// Whether files may be mono (played on both sides), at any rate, and FLAC, MP3, OGG, M4A or AIFF: they are
+        /// decoded into `data.cache` once. Otherwise only stereo WAV files at 44.1 kHz will do.
+        #[serde(default)]
+        convert: bool,
+    },
+    /// A folder of MUSDB18's .stem.mp4 files, whole or of 7 seconds: five AAC streams each, of which the first, the
+    /// mixture, is not needed. Decoded into `data.cache` once.
+    StemMp4 {
+        /// The folder, relative to the current one.
+        path: PathBuf,
+        /// Weight against the other sources.
+        #[serde(default = "weight_one")]
+        weight: f32,
+        /// Songs that are kept for validation.
+        #[serde(default)]
+        hold_out: HoldOut,
     },
     /// Songs from our own generator, made while training goes on.
     Generated {
@@ -88,7 +132,17 @@ impl Source {
     /// Its share of the excerpts.
     pub fn weight(&self) -> f32 {
         match self {
-            Self::Folder { weight, .. } | Self::Generated { weight, .. } => *weight,
+            Self::Folder { weight, .. } | Self::StemMp4 { weight, .. } | Self::Generated { weight, .. } => {
+                *weight
+            }
+        }
+    }
+
+    /// The songs that it keeps for validation; none of those that are generated.
+    pub fn hold_out(&self) -> Option<&HoldOut> {
+        match self {
+            Self::Folder { hold_out, .. } | Self::StemMp4 { hold_out, .. } => Some(hold_out),
+            Self::Generated { .. } => None,
         }
     }
 }
@@ -110,8 +164,10 @@ impl Data {
 
 impl Source {
     fn check(&self) -> Result<(), String> {
+        self.hold_out().map_or(Ok(()), HoldOut::check)?;
         match self {
-            Self::Folder { .. } => Ok(()),
+            Self::Folder { files, .. } => files.check(),
+            Self::StemMp4 { .. } => Ok(()),
             Self::Generated { seconds, songs, fresh_per_step, pack_share, .. } => ensure(
                 *songs > 0
                     && *fresh_per_step >= 0.0

@@ -2,6 +2,7 @@
 
 mod augment;
 mod data;
+mod files;
 mod loss;
 mod optimizer;
 mod saving;
@@ -18,8 +19,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::exit::WrongUse;
 
-pub use augment::Augment;
-pub use data::{Data, Source};
+pub use augment::{Augment, Eq, Reverb};
+pub use data::{Data, OnBadFile, Source};
+pub use files::{HoldOut, StemFiles};
 pub use loss::{Distance, Loss, Term};
 pub use optimizer::{Kind, Optimizer, Schedule};
 pub use saving::Saving;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::ensure;
+use super::{StemFiles, ensure};
 
 /// Held-out songs, separated as the plugin would, and scored.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -56,8 +56,31 @@ impl Monitor {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum HeldOut {
-    /// A folder as in [`super::Source::Folder`].
+    /// The songs that the sources of `data` hold out from training.
+    HoldOut {
+        /// Only the first so many seconds of each song; 0 takes all.
+        #[serde(default)]
+        seconds: f32,
+    },
+    /// A folder as in [`Source::Folder`](super::Source::Folder), with the same keys.
     Folder {
+        /// The folder.
+        path: PathBuf,
+        /// The stems' files.
+        #[serde(default)]
+        files: StemFiles,
+        /// Whether a stem file that is not there means silence; otherwise it is an error.
+        #[serde(default)]
+        missing_is_silence: bool,
+        /// Whether files of other kinds than stereo WAV at 44.1 kHz are decoded into `data.cache`.
+        #[serde(default)]
+        convert: bool,
+        /// Only the first so many seconds of each song; 0 takes all.
+        #[serde(default)]
+        seconds: f32,
+    },
+    /// A folder of .stem.mp4 files as in [`Source::StemMp4`](super::Source::StemMp4).
+    StemMp4 {
         /// The folder.
         path: PathBuf,
         /// Only the first so many seconds of each song; 0 takes all.
@@ -94,6 +117,10 @@ impl Validation {
         ensure(
             self.excerpts_per_song > 0 || self.monitor != Monitor::Loss,
             "`validation.excerpts_per_song` must be at least 1 when the loss is monitored",
-        )
+        )?;
+        match &self.source {
+            HeldOut::Folder { files, .. } => files.check(),
+            _ => Ok(()),
+        }
     }
 }
