@@ -96,7 +96,7 @@ const TILES: [[Tile; VECTORS]; ROWS] = [
 /// # Safety
 /// The processor has AVX-512F; `a` holds `[R, depth]`, `b` `[depth, ..]` and `out` `[R, ..]` at these strides.
 // Plain indices, because the compiler keeps the sums in registers only when it unrolls every inner loop.
-#[allow(clippy::needless_range_loop)]
+#[allow(clippy::needless_range_loop, clippy::too_many_arguments)]
 #[target_feature(enable = "avx512f")]
 unsafe fn tile<const R: usize, const V: usize>(
     depth: usize,

@@ -126,7 +126,6 @@ vectorised! {
     /// Gradients of one item: the input's added to `grad_x`, the filter's `[taps, channels]` to `grad_filter`.
     fn item_gradient(
         op: ResampleOp,
-        frames: usize,
         channels: usize,
         filter: &[f32],
         x: &[f32],
@@ -134,6 +133,7 @@ vectorised! {
         grad_x: &mut [f32],
         grad_filter: &mut [f32],
     ) {
+        let frames = x.len() / channels;
         let mut products = Vec::new();
         for (o, grad) in grad.chunks_exact(channels).enumerate() {
             op.products(frames, filter.len() / channels, o, &mut products);
@@ -195,7 +195,7 @@ impl CustomOp2 for ResampleOp {
                     sum_over_items(batch, taps * channels, &mut grad_x, |item, grad_x, sum| {
                         let x = &x[item * frames * channels..][..frames * channels];
                         let grad = &grad[item * output_frames * channels..][..output_frames * channels];
-                        item_gradient(*self, frames, channels, &filter, x, grad, grad_x, sum);
+                        item_gradient(*self, channels, &filter, x, grad, grad_x, sum);
                     })
                 })
             })
