@@ -5,7 +5,6 @@ use std::time::Instant;
 use super::{Excerpts, loader};
 
 /// What making batches took.
-#[allow(dead_code, reason = "for the preflight")]
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Throughput {
     /// Seconds of mixture made in a second.
@@ -34,7 +33,6 @@ impl Excerpts {
     ///
     /// # Errors
     /// As [`Excerpts::batch`].
-    #[allow(dead_code, reason = "for the preflight")]
     pub fn measure(&mut self, threads: usize, batches: u64) -> anyhow::Result<Throughput> {
         let threads = threads.max(1);
         let pool = loader::pool(threads)?;
