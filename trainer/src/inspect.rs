@@ -44,7 +44,19 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         spec.latency,
         milliseconds(spec.latency)
     );
-    println!("window         {} frames of context before each hop, at least", header.chunk.context);
+    let (window, _) = header.chunk.window(checkpoint.network().as_ref())?;
+    println!(
+        "window         {} frames ({:.1} ms), at least {} of context before each hop",
+        window.input,
+        milliseconds(window.input),
+        header.chunk.context
+    );
+    let macs = checkpoint.network().macs(window.input) as f64;
+    println!(
+        "cost           {:.2} GMAC for a second of audio ({:.3} GMAC for a window, one window a hop)",
+        macs / 1e9 * f64::from(header.sample_rate) / spec.hop as f64,
+        macs / 1e9
+    );
     let p = &header.provenance;
     for (label, text) in
         [("data", &p.data), ("licence", &p.data_licence), ("recipe", &p.recipe), ("written by", &p.trainer)]

@@ -1,6 +1,7 @@
 //! Networks: the mathematical functions that separators run.
 
 mod architecture;
+mod cost;
 pub mod layers;
 pub mod params;
 mod unet;
@@ -48,4 +49,8 @@ pub trait Network: Send + Sync {
     /// # Errors
     /// A frame count that is not a window's.
     fn forward(&self, mixture: &Tensor, mode: Mode) -> Result<Tensor>;
+
+    /// Multiply-accumulate operations of [`Self::forward`] over one window of so many input frames: products,
+    /// convolutions and filters; norms, activations and biases are not counted.
+    fn macs(&self, input_frames: usize) -> u64;
 }

@@ -134,7 +134,7 @@ impl UnetsConfig {
         Ok(())
     }
 
-    fn channels(&self, level: usize) -> usize {
+    pub(super) fn channels(&self, level: usize) -> usize {
         self.growth.channels(self.features, level)
     }
 
@@ -225,6 +225,10 @@ impl Network for Unets {
             Mode::Evaluate => clamp_to_full_scale(&output),
             Mode::Train { .. } => Ok(output),
         }
+    }
+
+    fn macs(&self, input_frames: usize) -> u64 {
+        self.config.macs(input_frames)
     }
 }
 

@@ -67,6 +67,11 @@ impl Default for WaveUnetDptConfig {
 impl WaveUnetDptConfig {
     /// Makes the network.
     pub fn build(&self, params: &Params) -> Result<Unets> {
+        Unets::new(params, &self.unets())
+    }
+
+    /// The same as a member of the family.
+    pub(super) fn unets(&self) -> UnetsConfig {
         let size = self.growth.channels(self.features, self.levels.saturating_sub(1));
         let transformer = ImprovedTransformerConfig {
             size,
@@ -76,7 +81,7 @@ impl WaveUnetDptConfig {
             recurrence: self.recurrence,
             dropout: self.dropout,
         };
-        let config = UnetsConfig {
+        UnetsConfig {
             features: self.features,
             growth: self.growth,
             levels: self.levels,
@@ -91,7 +96,6 @@ impl WaveUnetDptConfig {
             separate: self.separate,
             normalise: self.normalise,
             add_up: self.add_up,
-        };
-        Unets::new(params, &config)
+        }
     }
 }

@@ -47,6 +47,10 @@ impl Network for Filters {
         Window { input: self.crop[0] + output + self.crop[1], output, output_start: self.crop[0] }
     }
 
+    fn macs(&self, input_frames: usize) -> u64 {
+        (3 * STEMS * 2 * (input_frames - self.crop[0] - self.crop[1])) as u64
+    }
+
     fn forward(&self, mixture: &Tensor, mode: Mode) -> Result<Tensor> {
         assert_eq!(mode, Mode::Evaluate);
         assert_eq!(rayon::current_num_threads(), 1, "separation takes one core");

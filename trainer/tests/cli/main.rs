@@ -4,6 +4,7 @@ mod bench_training;
 mod common;
 mod data;
 mod evaluate;
+mod inspect;
 mod score;
 mod separate;
 mod synth;
