@@ -1,6 +1,7 @@
 //! Networks: the mathematical functions that separators run.
 
 mod architecture;
+mod band_dpt;
 mod cost;
 pub mod layers;
 pub mod params;
@@ -11,6 +12,7 @@ mod wave_unet_dpt;
 use candle_core::{Result, Tensor};
 
 pub use architecture::Architecture;
+pub use band_dpt::{BandDptConfig, Windows};
 pub use params::{Parameter, Params};
 pub use unet::{ConvKind, Growth, Resampling};
 pub use wave_unet::WaveUnetConfig;
