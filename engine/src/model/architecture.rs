@@ -6,7 +6,7 @@ use candle_core::Result;
 use serde::{Deserialize, Serialize};
 
 use super::params::Params;
-use super::{Network, WaveUnetConfig, WaveUnetDptConfig};
+use super::{BandDpt, BandDptConfig, Network, WaveUnetConfig, WaveUnetDptConfig};
 
 /// A network's kind and sizes; in JSON and TOML an object tagged by `name`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -16,6 +16,8 @@ pub enum Architecture {
     WaveUnet(WaveUnetConfig),
     /// The seed: Wave-U-Net with DPTNet's improved transformer in the bottleneck.
     WaveUnetDpt(WaveUnetDptConfig),
+    /// The Live network: the improved transformer across bands and along time, causal.
+    BandDpt(BandDptConfig),
 }
 
 impl Architecture {
@@ -27,6 +29,7 @@ impl Architecture {
         let network: Arc<dyn Network> = match self {
             Self::WaveUnet(config) => Arc::new(config.build(params)?),
             Self::WaveUnetDpt(config) => Arc::new(config.build(params)?),
+            Self::BandDpt(config) => Arc::new(BandDpt::new(params, config)?),
         };
         match params.unused() {
             Some(name) => {
@@ -41,6 +44,7 @@ impl Architecture {
         match self {
             Self::WaveUnet(_) => "wave_unet",
             Self::WaveUnetDpt(_) => "wave_unet_dpt",
+            Self::BandDpt(_) => "band_dpt",
         }
     }
 }

@@ -12,7 +12,7 @@ mod wave_unet_dpt;
 use candle_core::{Result, Tensor};
 
 pub use architecture::Architecture;
-pub use band_dpt::{BandDptConfig, Windows};
+pub use band_dpt::{BandDpt, BandDptConfig, BandDptState, Windows};
 pub use params::{Parameter, Params};
 pub use unet::{ConvKind, Growth, Resampling};
 pub use wave_unet::WaveUnetConfig;

@@ -5,11 +5,13 @@ mod consistency;
 mod host_rate;
 pub mod offline;
 mod plan;
+mod reference;
 mod resampled;
 
 pub use chunked::ChunkedSeparator;
 pub use host_rate::{HostRate, at_rate};
 pub use plan::ChunkPlan;
+pub use reference::ReferenceStream;
 pub use resampled::ResampledSeparator;
 
 use crate::audio::AudioBuffer;

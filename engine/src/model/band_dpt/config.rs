@@ -115,6 +115,21 @@ impl BandDptConfig {
         self.synthesis_window - self.hop
     }
 
+    /// Multiply-accumulate operations of one step: products, attention and masks; neither transforms nor norms.
+    pub fn macs_per_step(&self) -> u64 {
+        let Self { size, time_hidden, band_hidden, mask_hidden, attention_span, .. } = *self;
+        let bands = self.bands.len();
+        let attention = |seen: usize| 4 * size * size + 2 * seen * size;
+        let time = if attention_span > 0 { attention(attention_span) } else { 0 };
+        let time = time + 3 * time_hidden * (size + time_hidden) + time_hidden * size;
+        let across = attention(bands) + 6 * band_hidden * (size + band_hidden) + 2 * band_hidden * size;
+        let split: usize = self.band_inputs().iter().map(|inputs| inputs * size).sum();
+        let masks: usize = self.band_outputs().iter().map(|outputs| outputs * mask_hidden).sum();
+        // A complex product is four real ones.
+        let applied = 4 * self.bins() * self.taps * STEMS * 2;
+        (bands * (self.blocks * (time + across) + size * mask_hidden) + split + masks + applied) as u64
+    }
+
     /// Features of each band: real and imaginary parts of both channels, and the level.
     pub fn band_inputs(&self) -> Vec<usize> {
         self.bands.iter().map(|width| 4 * width + 1).collect()

@@ -1,7 +1,11 @@
 //! The Live network: the improved transformer across bands and along time, causal.
 
+mod blocks;
 mod config;
+mod network;
+mod spectra;
 mod windows;
 
 pub use config::BandDptConfig;
+pub use network::{BandDpt, BandDptState};
 pub use windows::Windows;

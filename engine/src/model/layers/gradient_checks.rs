@@ -5,7 +5,10 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::*;
-use crate::model::{ConvKind, Growth, Mode, Network, Params, Resampling, WaveUnetConfig, WaveUnetDptConfig};
+use crate::model::{
+    BandDpt, BandDptConfig, ConvKind, Growth, Mode, Network, Params, Resampling, WaveUnetConfig,
+    WaveUnetDptConfig,
+};
 
 fn random(shape: &[usize], seed: u64) -> Tensor {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
@@ -123,6 +126,26 @@ fn linear_gradients_are_right_for_a_transposed_input_too() {
 }
 
 #[test]
+fn gradients_of_a_layer_for_each_band_are_right() {
+    // More rows than are worked on at a time.
+    let sizes = || vec![[3, 2], [1, 4], [5, 1]];
+    check(|p| BandLinear::new(&p.root(), "", sizes(), 1.0), &[3, 30, 9], |l, x| l.forward(x));
+    let params = Params::fresh(7, &Device::Cpu);
+    let bands = BandLinear::new(&params.root(), "", sizes(), 1.0).unwrap();
+    let (x, variables) = (random(&[2, 70, 9], 2), params.into_variables());
+    let mut start = [0, 0];
+    for (band, [input, output]) in sizes().into_iter().enumerate() {
+        let part = x.narrow(2, start[0], input).unwrap().reshape((140, input)).unwrap();
+        let value = |name: &str| variables[&format!("{band}.{name}")].var.as_tensor();
+        let expected =
+            part.matmul(&value("weight").t().unwrap()).unwrap().broadcast_add(value("bias")).unwrap();
+        let found = bands.forward(&x).unwrap().narrow(2, start[1], output).unwrap();
+        assert!(norm(&(found.reshape((140, output)).unwrap() - expected).unwrap()) < 1e-5, "band {band}");
+        start = [start[0] + input, start[1] + output];
+    }
+}
+
+#[test]
 fn leaky_relu_gradients_are_right() {
     check(|_| Ok(()), &[3, 5, 8], |(), x| leaky_relu(x));
 }
@@ -190,6 +213,110 @@ fn lstm_gradients_are_right_through_two_layers() {
 }
 
 #[test]
+fn gru_gradients_are_right_along_frames_and_across_bands() {
+    // More sequences than are worked on at a time.
+    check(|p| Gru::new(&p.root(), 3, 4), &[5, 35, 3], |l, x| l.along_frames(x, None));
+    check(|p| BiGru::new(&p.root(), 3, 4), &[35, 5, 3], |l, x| l.across_bands(x));
+    let before = random(&[3, 4], 6);
+    check(|p| Gru::new(&p.root(), 3, 4), &[4, 3, 3], |l, x| l.along_frames(x, Some(&before)));
+}
+
+#[test]
+fn a_gru_is_the_equations_of_its_gates() {
+    let params = Params::fresh(7, &Device::Cpu);
+    let gru = Gru::new(&params.root(), 3, 4).unwrap();
+    let (x, variables) = (random(&[6, 2, 3], 2), params.into_variables());
+    let value = |name: &str| variables[name].var.as_tensor();
+    let product = |x: &Tensor, side: &str| -> Result<Vec<Tensor>> {
+        let all = x
+            .matmul(&value(&format!("weight_{side}")).t()?)?
+            .broadcast_add(value(&format!("bias_{side}")))?;
+        all.chunk(3, 1)
+    };
+    let step = |x: &Tensor, state: &Tensor| -> Result<Tensor> {
+        let (x, h) = (product(x, "ih")?, product(state, "hh")?);
+        let gate = |i: usize| candle_nn::ops::sigmoid(&(&x[i] + &h[i])?);
+        let (reset, update) = (gate(0)?, gate(1)?);
+        let new = (&x[2] + (reset * &h[2])?)?.tanh()?;
+        &new + (update * (state - &new)?)?
+    };
+    let found = gru.along_frames(&x, None).unwrap();
+    let mut state = Tensor::zeros((2, 4), candle_core::DType::F32, &Device::Cpu).unwrap();
+    for frame in 0..6 {
+        state = step(&x.get(frame).unwrap(), &state).unwrap();
+        assert!(norm(&(found.get(frame).unwrap() - &state).unwrap()) < 1e-6, "frame {frame}");
+    }
+}
+
+#[test]
+fn attention_along_time_and_across_bands_has_the_right_gradients() {
+    for span in [1, 3, 20] {
+        let layer = |p: &Params| TimeAttention::new(&p.root(), 6, 2, span);
+        check(layer, &[7, 3, 6], |l, x| Ok(l.forward(x, None)?.0));
+        let past = random(&[2, 3, 18], 6);
+        check(layer, &[4, 3, 6], |l, x| Ok(l.forward(x, Some(&past))?.0));
+    }
+    check(|p| BandAttention::new(&p.root(), 6, 2), &[3, 5, 6], |l, x| l.forward(x));
+}
+
+#[test]
+fn attention_is_a_softmax_over_what_is_seen() {
+    let (size, heads, span, frames) = (4, 2, 3, 6);
+    let params = Params::fresh(7, &Device::Cpu);
+    let time = TimeAttention::new(&params.root().at("time"), size, heads, span).unwrap();
+    let bands = BandAttention::new(&params.root().at("bands"), size, heads).unwrap();
+    let variables = params.into_variables();
+    let bias = random(&[heads, span], 9);
+    variables["time.distance_bias"].var.set(&bias).unwrap();
+    let x = random(&[frames, 5, size], 2);
+    let reference = |name: &str, x: &Tensor, row: usize, causal: bool| -> Result<Vec<Vec<f32>>> {
+        let value = |part: &str| variables[&format!("{name}.{part}")].var.as_tensor();
+        let x = if causal { x.narrow(1, row, 1)?.squeeze(1)? } else { x.get(row)? };
+        let qkv = x
+            .matmul(&value("in_proj_weight").t()?)?
+            .broadcast_add(value("in_proj_bias"))?
+            .to_vec2::<f32>()?;
+        let bias = bias.to_vec2::<f32>()?;
+        let d = size / heads;
+        let mut mixed = vec![vec![0.0f32; size]; qkv.len()];
+        for (entry, mixed) in mixed.iter_mut().enumerate() {
+            for head in 0..heads {
+                let seen = if causal { (entry + 1).saturating_sub(span)..entry + 1 } else { 0..qkv.len() };
+                let score = |other: usize| {
+                    let dot: f32 =
+                        (0..d).map(|i| qkv[entry][head * d + i] * qkv[other][size + head * d + i]).sum();
+                    dot / (d as f32).sqrt() + if causal { bias[head][entry - other] } else { 0.0 }
+                };
+                let sum: f32 = seen.clone().map(|other| score(other).exp()).sum();
+                for other in seen {
+                    let weight = score(other).exp() / sum;
+                    (0..d).for_each(|i| mixed[head * d + i] += weight * qkv[other][2 * size + head * d + i]);
+                }
+            }
+        }
+        let mixed = Tensor::new(mixed, &Device::Cpu)?;
+        mixed.matmul(&value("out_proj.weight").t()?)?.broadcast_add(value("out_proj.bias"))?.to_vec2()
+    };
+    let near = |found: Tensor, expected: Vec<Vec<f32>>| {
+        let difference =
+            (found.contiguous().unwrap() - Tensor::new(expected, &Device::Cpu).unwrap()).unwrap();
+        assert!(norm(&difference) < 1e-5);
+    };
+    let (found, projected) = time.forward(&x, None).unwrap();
+    for row in 0..5 {
+        near(found.narrow(1, row, 1).unwrap().squeeze(1).unwrap(), reference("time", &x, row, true).unwrap());
+    }
+    // A stream that goes on with what it has seen gives the same.
+    let past = projected.narrow(0, 2, 2).unwrap();
+    let (later, _) = time.forward(&x.narrow(0, 4, 2).unwrap(), Some(&past)).unwrap();
+    assert!(norm(&(later - found.narrow(0, 4, 2).unwrap()).unwrap()) < 1e-6);
+    let found = bands.forward(&x).unwrap();
+    for row in 0..frames {
+        near(found.get(row).unwrap(), reference("bands", &x, row, false).unwrap());
+    }
+}
+
+#[test]
 fn attention_gradients_are_right() {
     check(|p| SelfAttention::new(&p.root(), 8, 2), &[3, 6, 8], |l, x| l.forward(x));
 }
@@ -241,6 +368,25 @@ fn network_gradients_are_right_for_every_kind() {
         };
         check_network(|p| config.build(p), extras);
     }
+}
+
+#[test]
+fn band_network_gradients_are_right() {
+    let config = BandDptConfig {
+        analysis_window: 32,
+        synthesis_window: 16,
+        hop: 8,
+        bands: vec![2, 5, 10],
+        size: 8,
+        blocks: 2,
+        heads: 2,
+        attention_span: 3,
+        time_hidden: 6,
+        band_hidden: 5,
+        mask_hidden: 7,
+        taps: 2,
+    };
+    check_network(|p| BandDpt::new(p, &config), true);
 }
 
 /// With `frozen_mixture` only the parameters' gradients are checked: the network takes the mixture's level as given.

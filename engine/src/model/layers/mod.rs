@@ -7,11 +7,14 @@
 
 mod activation;
 mod attention;
+mod band_linear;
 mod conv;
-mod cpu;
+pub(super) mod cpu;
 mod dropout;
 mod elementwise;
 mod group_norm;
+mod gru;
+mod layer_norm;
 mod linear;
 mod lstm;
 mod norm;
@@ -19,18 +22,23 @@ mod normed_conv;
 #[cfg(target_arch = "x86_64")]
 mod product;
 mod resample;
+mod sequence_attention;
 mod transformer;
 
 pub use activation::leaky_relu;
 pub use attention::SelfAttention;
+pub use band_linear::BandLinear;
 pub use conv::{Conv, TransposedConv};
 pub use dropout::Dropout;
 pub use elementwise::{clamp_to_full_scale, join_cropped, levels, scale_items, share_remainder};
+pub use gru::{BiGru, Gru};
+pub use layer_norm::LayerNorm;
 pub use linear::Linear;
 pub use lstm::BiLstm;
-pub use norm::{BatchNorm, LayerNorm};
+pub use norm::BatchNorm;
 pub use normed_conv::{Filter, NormedConv};
 pub use resample::{Resample, ResampleDirection};
+pub use sequence_attention::{BandAttention, TimeAttention};
 pub use transformer::{ImprovedTransformer, ImprovedTransformerConfig, Recurrence};
 
 #[cfg(test)]

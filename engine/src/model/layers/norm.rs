@@ -1,6 +1,6 @@
-//! Normalisation layers that stand alone; group normalisation is part of [`super::NormedConv`].
+//! Batch normalisation. Group normalisation is part of [`super::NormedConv`].
 
-use candle_core::{D, Result, Tensor, Var};
+use candle_core::{Result, Tensor, Var};
 
 use crate::model::Mode;
 use crate::model::params::{Init, Scope};
@@ -56,32 +56,5 @@ fn remember((running, var): &(Tensor, Option<Var>), batch: &Tensor, correction: 
             var.set(&((running.detach() * (1.0 - MOMENTUM))? + (batch.detach() * (MOMENTUM * correction))?)?)
         }
         None => Ok(()),
-    }
-}
-
-/// Layer normalisation over the last axis. Any shape in, the same shape out.
-#[derive(Debug)]
-pub struct LayerNorm {
-    weight: Tensor,
-    bias: Tensor,
-}
-
-impl LayerNorm {
-    /// Takes `weight` and `bias`, each `[size]`.
-    pub fn new(scope: &Scope<'_>, size: usize) -> Result<Self> {
-        Ok(Self {
-            weight: scope.get("weight", &[size], Init::Constant(1.0))?,
-            bias: scope.get("bias", &[size], Init::Constant(0.0))?,
-        })
-    }
-
-    /// In plain operations: candle's fused one has no gradient.
-    pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let centred = x.broadcast_sub(&x.mean_keepdim(D::Minus1)?)?;
-        let variance = centred.sqr()?.mean_keepdim(D::Minus1)?;
-        centred
-            .broadcast_div(&(variance + f64::from(EPSILON))?.sqrt()?)?
-            .broadcast_mul(&self.weight)?
-            .broadcast_add(&self.bias)
     }
 }
