@@ -20,7 +20,7 @@ pub use header::{FORMAT, Header, Metric, Provenance};
 use crate::error::root_cause;
 use crate::files::write_atomically;
 use crate::model::{Architecture, BandDpt, Network, Params};
-use crate::separator::{ChunkPlan, ChunkedSeparator, ReferenceStream};
+use crate::separator::{self, ChunkPlan, ChunkedSeparator, ReferenceStream, StreamingSeparator};
 use crate::{Error, Result, Separator, Stem};
 
 /// The header's key in the safetensors metadata.
@@ -139,16 +139,49 @@ impl Checkpoint {
     /// The separator that the plugin and the trainer run: on the CPU, on one thread.
     pub fn separator(&self) -> Result<Box<dyn Separator>> {
         match (&self.header.architecture, self.header.chunk) {
-            (Architecture::BandDpt(config), _) => {
-                let params = Params::loaded(self.tensors.clone(), &Device::Cpu);
-                let network = Arc::new(BandDpt::new(&params, config)?);
-                Ok(Box::new(ReferenceStream::new(network, self.header.sample_rate)))
-            }
+            (Architecture::BandDpt(_), _) => self.streaming(self.exact_precision()),
             (_, Some(chunk)) => self.separator_with(chunk),
             (other, None) => {
                 Err(Error::Unsupported(format!("a {} runs on windows, which need a plan", other.name())))
             }
         }
+    }
+
+    /// A network that streams, with packed weights of this precision.
+    ///
+    /// # Errors
+    /// A network that runs on windows.
+    pub fn streaming(&self, precision: separator::Precision) -> Result<Box<dyn Separator>> {
+        let Architecture::BandDpt(config) = &self.header.architecture else {
+            return Err(self.not_streaming());
+        };
+        Ok(Box::new(StreamingSeparator::new(config, &self.tensors, self.header.sample_rate, precision)?))
+    }
+
+    /// A network that streams, by candle's operations instead of our kernels: slow, for comparison.
+    ///
+    /// # Errors
+    /// A network that runs on windows.
+    pub fn reference_stream(&self) -> Result<Box<dyn Separator>> {
+        let Architecture::BandDpt(config) = &self.header.architecture else {
+            return Err(self.not_streaming());
+        };
+        let network = BandDpt::new(&Params::loaded(self.tensors.clone(), &Device::Cpu), config)?;
+        Ok(Box::new(ReferenceStream::new(Arc::new(network), self.header.sample_rate)))
+    }
+
+    fn not_streaming(&self) -> Error {
+        let name = self.header.architecture.name();
+        Error::Unsupported(format!("a {name} runs on windows, not hop by hop"))
+    }
+
+    /// Half precision where it loses nothing, as with weights from a half-precision file: half the memory to read.
+    fn exact_precision(&self) -> separator::Precision {
+        let is_half = |value: f32| half::f16::from_f32(value).to_f32().to_bits() == value.to_bits();
+        let all = |tensor: &Tensor| {
+            tensor.flatten_all().and_then(|t| t.to_vec1()).is_ok_and(|values| values.into_iter().all(is_half))
+        };
+        if self.tensors.values().all(all) { separator::Precision::F16 } else { separator::Precision::F32 }
     }
 
     /// The same with windows laid otherwise.
