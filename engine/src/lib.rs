@@ -6,6 +6,7 @@
 //! * [`audio`]: planar buffers, files, resampling
 //! * [`model`]: networks (candle) and the layers that they share
 //! * [`checkpoint`]: the file that holds a network, and the import of foreign ones
+//! * `kernels`: what streaming separators run on
 //! * [`separator`]: a network made into a stream
 //! * [`realtime`]: rings, worker thread, latency budget
 //! * [`files`]: writing without leaving halves
@@ -14,6 +15,7 @@ pub mod audio;
 pub mod checkpoint;
 mod error;
 pub mod files;
+mod kernels;
 pub mod model;
 pub mod realtime;
 pub mod separator;

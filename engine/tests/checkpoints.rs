@@ -32,7 +32,7 @@ fn small() -> (Header, BTreeMap<String, Tensor>) {
         channels: 2,
         stems: Stem::ALL.to_vec(),
         consistency: true,
-        chunk: ChunkPlan { hop: 256, lookahead: 64, crossfade: 32, context: 128 },
+        chunk: Some(ChunkPlan { hop: 256, lookahead: 64, crossfade: 32, context: 128 }),
         provenance: checkpoint::Provenance::default(),
         metrics: Vec::new(),
     };

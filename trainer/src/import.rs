@@ -85,12 +85,12 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         channels: 2,
         stems: Stem::ALL.to_vec(),
         consistency: true,
-        chunk: ChunkPlan {
+        chunk: Some(ChunkPlan {
             hop: frames(args.hop),
             lookahead: frames(args.lookahead),
             crossfade: frames(0.1),
             context: frames(args.context),
-        },
+        }),
         provenance: Provenance {
             data: format!("imported from {}", args.file.file_name().unwrap_or_default().display()),
             trainer: format!("trainer {}", env!("CARGO_PKG_VERSION")),

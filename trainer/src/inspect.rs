@@ -44,16 +44,24 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         spec.latency,
         milliseconds(spec.latency)
     );
-    let (window, _) = header.chunk.window(checkpoint.network().as_ref())?;
+    let network = checkpoint.network();
+    let input = match header.chunk {
+        Some(chunk) => {
+            let input = chunk.window(network.as_ref())?.0.input;
+            let (length, context) = (milliseconds(input), chunk.context);
+            println!(
+                "window         {input} frames ({length:.1} ms), at least {context} of context before each hop"
+            );
+            input
+        }
+        None => {
+            println!("window         none: the network carries a state from hop to hop");
+            spec.hop
+        }
+    };
+    let macs = network.macs(input) as f64;
     println!(
-        "window         {} frames ({:.1} ms), at least {} of context before each hop",
-        window.input,
-        milliseconds(window.input),
-        header.chunk.context
-    );
-    let macs = checkpoint.network().macs(window.input) as f64;
-    println!(
-        "cost           {:.2} GMAC for a second of audio ({:.3} GMAC for a window, one window a hop)",
+        "cost           {:.2} GMAC for a second of audio ({:.3} GMAC for a hop)",
         macs / 1e9 * f64::from(header.sample_rate) / spec.hop as f64,
         macs / 1e9
     );

@@ -16,6 +16,7 @@ mod import;
 mod inspect;
 mod memory;
 mod metrics;
+mod pattern;
 mod rng;
 mod score;
 mod separate;

@@ -26,8 +26,9 @@ pub struct Header {
     pub stems: Vec<Stem>,
     /// Whether the separator makes the stems add up to the mixture.
     pub consistency: bool,
-    /// How the network's windows are laid over the stream.
-    pub chunk: ChunkPlan,
+    /// How the network's windows are laid over the stream; none for a network that carries a state.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chunk: Option<ChunkPlan>,
     /// Where the weights come from.
     #[serde(default)]
     pub provenance: Provenance,

@@ -19,8 +19,8 @@ pub use header::{FORMAT, Header, Metric, Provenance};
 
 use crate::error::root_cause;
 use crate::files::write_atomically;
-use crate::model::{Network, Params};
-use crate::separator::{ChunkPlan, ChunkedSeparator};
+use crate::model::{Architecture, BandDpt, Network, Params};
+use crate::separator::{self, ChunkPlan, ChunkedSeparator, ReferenceStream, StreamingSeparator};
 use crate::{Error, Result, Separator, Stem};
 
 /// The header's key in the safetensors metadata.
@@ -63,9 +63,9 @@ impl Checkpoint {
         }
         let params = Params::loaded(tensors.clone(), &Device::Cpu);
         let network = header.architecture.build(&params).map_err(|e| fail(root_cause(&e)))?;
-        ChunkedSeparator::new(network.clone(), header.sample_rate, header.chunk)
-            .map_err(|e| fail(e.to_string()))?;
-        Ok(Self { header, tensors, network })
+        let checkpoint = Self { header, tensors, network };
+        checkpoint.separator().map_err(|e| fail(e.to_string()))?;
+        Ok(checkpoint)
     }
 
     /// Reads and checks a file.
@@ -138,11 +138,63 @@ impl Checkpoint {
 
     /// The separator that the plugin and the trainer run: on the CPU, on one thread.
     pub fn separator(&self) -> Result<Box<dyn Separator>> {
-        self.separator_with(self.header.chunk)
+        match (&self.header.architecture, self.header.chunk) {
+            (Architecture::BandDpt(_), _) => self.streaming(self.exact_precision()),
+            (_, Some(chunk)) => self.separator_with(chunk),
+            (other, None) => {
+                Err(Error::Unsupported(format!("a {} runs on windows, which need a plan", other.name())))
+            }
+        }
+    }
+
+    /// A network that streams, with packed weights of this precision.
+    ///
+    /// # Errors
+    /// A network that runs on windows.
+    pub fn streaming(&self, precision: separator::Precision) -> Result<Box<dyn Separator>> {
+        let Architecture::BandDpt(config) = &self.header.architecture else {
+            return Err(self.not_streaming());
+        };
+        Ok(Box::new(StreamingSeparator::new(config, &self.tensors, self.header.sample_rate, precision)?))
+    }
+
+    /// A network that streams, by candle's operations instead of our kernels: slow, for comparison.
+    ///
+    /// # Errors
+    /// A network that runs on windows.
+    pub fn reference_stream(&self) -> Result<Box<dyn Separator>> {
+        let Architecture::BandDpt(config) = &self.header.architecture else {
+            return Err(self.not_streaming());
+        };
+        let network = BandDpt::new(&Params::loaded(self.tensors.clone(), &Device::Cpu), config)?;
+        Ok(Box::new(ReferenceStream::new(Arc::new(network), self.header.sample_rate)))
+    }
+
+    fn not_streaming(&self) -> Error {
+        let name = self.header.architecture.name();
+        Error::Unsupported(format!("a {name} runs on windows, not hop by hop"))
+    }
+
+    /// Half precision where it loses nothing, as with weights from a half-precision file: half the memory to read.
+    fn exact_precision(&self) -> separator::Precision {
+        let is_half = |value: f32| half::f16::from_f32(value).to_f32().to_bits() == value.to_bits();
+        let all = |tensor: &Tensor| {
+            tensor.flatten_all().and_then(|t| t.to_vec1()).is_ok_and(|values| values.into_iter().all(is_half))
+        };
+        if self.tensors.values().all(all) { separator::Precision::F16 } else { separator::Precision::F32 }
     }
 
     /// The same with windows laid otherwise.
+    ///
+    /// # Errors
+    /// A plan that does not suit the network, or a network that runs hop by hop, without windows.
     pub fn separator_with(&self, chunk: ChunkPlan) -> Result<Box<dyn Separator>> {
+        if self.header.architecture.streams() {
+            let name = self.header.architecture.name();
+            return Err(Error::Unsupported(format!(
+                "a {name} runs hop by hop: it has no windows that overlap"
+            )));
+        }
         Ok(Box::new(ChunkedSeparator::new(self.network.clone(), self.header.sample_rate, chunk)?))
     }
 }
@@ -157,7 +209,7 @@ struct Version {
 const MAX_SECONDS: usize = 60;
 
 fn check_header(header: &Header) -> Result<(), String> {
-    let Header { sample_rate, channels, stems, consistency, chunk, .. } = header;
+    let Header { architecture, sample_rate, channels, stems, consistency, chunk, .. } = header;
     if !(8_000..=192_000).contains(sample_rate) {
         return Err(format!("sample_rate must lie in 8000..=192000 Hz, not {sample_rate}"));
     }
@@ -169,6 +221,16 @@ fn check_header(header: &Header) -> Result<(), String> {
     }
     if !consistency {
         return Err("consistency must be true: every separator makes the stems add up to the mixture".into());
+    }
+    let Some(chunk) = chunk else {
+        return if architecture.streams() {
+            Ok(())
+        } else {
+            Err(format!("a {} needs `chunk`: how its windows are laid over a stream", architecture.name()))
+        };
+    };
+    if architecture.streams() {
+        return Err(format!("a {} runs hop by hop and has no `chunk`", architecture.name()));
     }
     let limit = MAX_SECONDS * *sample_rate as usize;
     if [chunk.hop, chunk.lookahead, chunk.crossfade, chunk.context].iter().any(|frames| *frames > limit) {

@@ -39,6 +39,12 @@ impl Architecture {
         }
     }
 
+    /// Whether the network carries a state from hop to hop. The others are run on windows, laid as a
+    /// [`crate::separator::ChunkPlan`] says.
+    pub fn streams(&self) -> bool {
+        matches!(self, Self::BandDpt(_))
+    }
+
     /// The name in files.
     pub fn name(&self) -> &'static str {
         match self {

@@ -7,12 +7,16 @@ pub mod offline;
 mod plan;
 mod reference;
 mod resampled;
+mod streaming;
 
 pub use chunked::ChunkedSeparator;
 pub use host_rate::{HostRate, at_rate};
 pub use plan::ChunkPlan;
 pub use reference::ReferenceStream;
 pub use resampled::ResampledSeparator;
+pub use streaming::StreamingSeparator;
+
+pub use crate::kernels::Precision;
 
 use crate::audio::AudioBuffer;
 use crate::{Result, STEMS};
@@ -40,6 +44,10 @@ pub trait Separator: Send {
 
     /// Back to the state after construction, without allocation.
     fn reset(&mut self);
+
+    /// Appends the root mean square of each part of the carried state, to be watched over hours; nothing where there
+    /// is none.
+    fn state_rms(&self, _out: &mut Vec<f32>) {}
 }
 
 impl Separator for Box<dyn Separator> {
@@ -53,6 +61,10 @@ impl Separator for Box<dyn Separator> {
 
     fn reset(&mut self) {
         (**self).reset();
+    }
+
+    fn state_rms(&self, out: &mut Vec<f32>) {
+        (**self).state_rms(out);
     }
 }
 

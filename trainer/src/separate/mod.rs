@@ -7,10 +7,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context;
-use engine::Stem;
 use engine::audio::{AudioBuffer, Format, Reader};
 use engine::checkpoint::Checkpoint;
 use engine::separator::{at_rate, offline};
+use engine::{Separator, Stem};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use crate::embedded;
@@ -99,9 +99,7 @@ fn separate(args: &Args, checkpoint: &Checkpoint, song: &Song, bars: &MultiProgr
     let name = || song.input.display().to_string();
     let mut mixture = Mixture::open(&song.input)?;
     let rate = mixture.sample_rate();
-    let chunk = checkpoint.header().chunk;
-    let chunk = args.overlap.map_or(Ok(chunk), |part| chunk.with_overlap(part))?;
-    let separator = checkpoint.separator_with(chunk).context("the checkpoint cannot be run")?;
+    let separator = separator(args, checkpoint).context("the checkpoint cannot be run")?;
     let mut separator = at_rate(separator, rate).with_context(name)?.separator;
     let mut outputs =
         Outputs::create(&song.folder, &args.stems, args.rest, rate, args.format.into(), mixture.frames())?;
@@ -124,6 +122,17 @@ fn separate(args: &Args, checkpoint: &Checkpoint, song: &Song, bars: &MultiProgr
     bar.finish_and_clear();
     outputs.finish()?;
     Ok(())
+}
+
+/// The checkpoint's separator, with windows that overlap as asked.
+fn separator(args: &Args, checkpoint: &Checkpoint) -> engine::Result<Box<dyn Separator>> {
+    match (args.overlap, checkpoint.header().chunk) {
+        (Some(part), Some(chunk)) => checkpoint.separator_with(chunk.with_overlap(part)?),
+        (Some(_), None) => Err(engine::Error::Unsupported(
+            "--overlap is for networks that run on windows; this one runs hop by hop".into(),
+        )),
+        (None, _) => checkpoint.separator(),
+    }
 }
 
 fn bar(template: &str, length: u64) -> ProgressBar {

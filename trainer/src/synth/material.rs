@@ -1,6 +1,6 @@
 //! What may play parts of songs in place of our own instruments: a pack of recordings, a SoundFont.
 
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::ensure;
@@ -16,6 +16,28 @@ use crate::rng::Rng;
 
 /// The share of parts that recordings play where nobody says another.
 pub const SHARE: f32 = 0.5;
+
+/// Which recordings there are, and how much they play.
+#[derive(Debug, Clone, PartialEq, clap::Args)]
+pub struct Recordings {
+    /// A folder of recordings with a manifest.csv (columns file, family, instrument, and where known articulation,
+    /// midi, f0_hz, velocity; families drums/*, bass/*, other/*, vocals/*, vocals/speech), which play parts of the
+    /// songs; speech sings.
+    #[arg(long, value_name = "DIR")]
+    pub pack: Option<PathBuf>,
+    /// Only these of the pack's instruments, kits and voices; a `*` in a name stands for anything.
+    #[arg(long, value_name = "NAME,...", value_delimiter = ',', requires = "pack")]
+    pub pack_only: Vec<String>,
+    /// All of the pack's instruments, kits and voices but these: to keep some for testing.
+    #[arg(long, value_name = "NAME,...", value_delimiter = ',', requires = "pack")]
+    pub pack_without: Vec<String>,
+    /// The share of parts that recordings play, 0 to 1; our own instruments play the others.
+    #[arg(long, value_name = "SHARE", default_value_t = SHARE)]
+    pub pack_share: f32,
+    /// A SoundFont whose instruments play parts of drums, bass and other; with --pack they share evenly.
+    #[arg(long, value_name = "FILE.sf2")]
+    pub soundfont: Option<PathBuf>,
+}
 
 /// Recorded instruments. Cloning is cheap: everybody shares the recordings.
 #[derive(Clone, Default)]
@@ -34,20 +56,24 @@ enum Player<'a> {
 }
 
 impl Material {
-    /// Reads what there is. `share` in 0..=1 is the probability that recordings play a part; a pack and a SoundFont
-    /// share it evenly. A SoundFont plays drums, bass and other, never vocals.
+    /// Reads what there is. A pack and a SoundFont share parts evenly. A SoundFont plays drums, bass and other, never
+    /// vocals.
     ///
     /// # Errors
     /// Something cannot be read, or the share is out of range.
-    pub fn open(pack: Option<&Path>, soundfont: Option<&Path>, share: f32) -> anyhow::Result<Self> {
+    pub fn open(recordings: &Recordings) -> anyhow::Result<Self> {
+        let Recordings { pack, pack_only, pack_without, pack_share: share, soundfont } = recordings;
         ensure!(
-            (0.0..=1.0).contains(&share),
+            (0.0..=1.0).contains(share),
             WrongUse(format!("the share of recordings must lie in 0..=1, not {share}"))
         );
         Ok(Self {
-            pack: pack.map(Pack::open).transpose()?.map(Arc::new),
-            soundfont: soundfont.map(SoundFont::open).transpose()?.map(Arc::new),
-            share,
+            pack: match pack {
+                Some(folder) => Some(Arc::new(Pack::open(folder, pack_only, pack_without)?)),
+                None => None,
+            },
+            soundfont: soundfont.as_deref().map(SoundFont::open).transpose()?.map(Arc::new),
+            share: *share,
         })
     }
 

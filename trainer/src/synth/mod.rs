@@ -29,7 +29,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use rayon::prelude::*;
 
 use crate::exit::WrongUse;
-pub use material::SHARE;
+pub use material::{Recordings, SHARE};
 use report::{Figures, Report};
 pub use song::Generator;
 pub use write::mix;
@@ -55,17 +55,9 @@ pub struct Args {
     /// Divides the songs among DIR/train, DIR/valid and DIR/test in this proportion.
     #[arg(long, value_name = "TRAIN:VALID:TEST")]
     pub split: Option<Split>,
-    /// A folder of recordings with a manifest.csv (columns file, family, instrument, and where known articulation,
-    /// midi, f0_hz, velocity; families drums/*, bass/*, other/*, vocals/*, vocals/speech), which play parts of the
-    /// songs; speech sings.
-    #[arg(long, value_name = "DIR")]
-    pub pack: Option<PathBuf>,
-    /// The share of parts that recordings play, 0 to 1; our own instruments play the others.
-    #[arg(long, value_name = "SHARE", default_value_t = SHARE)]
-    pub pack_share: f32,
-    /// A SoundFont whose instruments play parts of drums, bass and other; with --pack they share evenly.
-    #[arg(long, value_name = "FILE.sf2")]
-    pub soundfont: Option<PathBuf>,
+    /// What may play in place of our own instruments.
+    #[command(flatten)]
+    pub recordings: Recordings,
     /// Prints spectra, loudness and levels of the stems, and writes them to DIR/report.json and DIR/report.png.
     #[arg(long)]
     pub report: bool,
@@ -116,7 +108,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         WrongUse(format!("--seconds must lie between 0 and 3600, not {}", args.seconds))
     );
     ensure!(args.songs > 0, WrongUse("--songs must be at least 1".into()));
-    let generator = Generator::open(args.pack.as_deref(), args.soundfont.as_deref(), args.pack_share)?;
+    let generator = Generator::open(&args.recordings)?;
     if let Some(pack) = generator.material().pack() {
         println!("pack: {} recordings, {} MiB in memory", pack.len(), pack.bytes() >> 20);
     }

@@ -1,12 +1,10 @@
 //! A whole song from a seed: compose, play, mix.
 
-use std::path::Path;
-
 use engine::STEMS;
 use engine::audio::AudioBuffer;
 
 use super::dsp::RATE;
-use super::material::Material;
+use super::material::{Material, Recordings};
 use super::mix::{Space, Track, master};
 use super::{bass, compose, drums, other, voice};
 use crate::rng::Rng;
@@ -23,8 +21,8 @@ impl Generator {
     ///
     /// # Errors
     /// The pack or the SoundFont cannot be read.
-    pub fn open(pack: Option<&Path>, soundfont: Option<&Path>, share: f32) -> anyhow::Result<Self> {
-        Ok(Self { material: Material::open(pack, soundfont, share)? })
+    pub fn open(recordings: &Recordings) -> anyhow::Result<Self> {
+        Ok(Self { material: Material::open(recordings)? })
     }
 
     /// What it was given to play with.

@@ -298,7 +298,14 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("small.sf2");
         std::fs::write(&path, font()).unwrap();
-        let with = |share: f32| Generator::open(None, Some(&path), share).unwrap().song(8, 3.0);
+        let recordings = |pack_share: f32| crate::synth::Recordings {
+            pack: None,
+            pack_only: vec![],
+            pack_without: vec![],
+            pack_share,
+            soundfont: Some(path.clone()),
+        };
+        let with = |share: f32| Generator::open(&recordings(share)).unwrap().song(8, 3.0);
         let ours = Generator::default().song(8, 3.0);
         assert!(with(0.0) == ours && with(1.0) != ours);
         assert!(with(1.0) == with(1.0));

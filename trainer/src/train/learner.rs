@@ -65,10 +65,10 @@ impl Learner {
         init::freeze(&mut parameters, &recipe.optimizer.freeze)?;
         let optimizer = Adam::new(recipe.optimizer.clone(), &parameters)?;
         // Fails early if the chunk plan does not suit the network.
-        let (window, _) = recipe.chunk.window(network.as_ref()).context("the recipe cannot be run")?;
-        let window = match recipe.data.excerpt_seconds {
-            0.0 => window,
-            seconds => window_of(network.as_ref(), (seconds * f64::from(SAMPLE_RATE)) as usize)?,
+        let window = recipe.chunk.map(|chunk| chunk.window(network.as_ref())).transpose();
+        let window = match (window.context("the recipe cannot be run")?, recipe.data.excerpt_seconds) {
+            (Some((window, _)), 0.0) => window,
+            (_, seconds) => window_of(network.as_ref(), (seconds * f64::from(SAMPLE_RATE)) as usize)?,
         };
         let (loss, schedule) = (Loss::new(recipe.loss.clone()), Schedule::new(recipe));
         Ok(Self { recipe: recipe.clone(), network, parameters, optimizer, loss, schedule, window })

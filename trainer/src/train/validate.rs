@@ -12,7 +12,7 @@ use rayon::prelude::*;
 use super::data::{Cache, Layout, Opening, RATE, Side, Songs, Source as _};
 use super::recipe::{Data, HeldOut, HoldOut};
 use crate::exit::WrongUse;
-use crate::synth::Generator;
+use crate::synth::{Generator, Recordings};
 
 /// Songs that are never trained on.
 pub struct HeldOutSongs {
@@ -71,8 +71,23 @@ impl HeldOutSongs {
         };
         let all = (&HoldOut::default(), Side::Training);
         let (songs, name) = match source {
-            HeldOut::Generated { songs, seconds, seed, pack, pack_share, soundfont } => {
-                let generator = Generator::open(pack.as_deref(), soundfont.as_deref(), *pack_share)?;
+            HeldOut::Generated {
+                songs,
+                seconds,
+                seed,
+                pack,
+                pack_only,
+                pack_without,
+                pack_share,
+                soundfont,
+            } => {
+                let generator = Generator::open(&Recordings {
+                    pack: pack.clone(),
+                    pack_only: pack_only.clone(),
+                    pack_without: pack_without.clone(),
+                    pack_share: *pack_share,
+                    soundfont: soundfont.clone(),
+                })?;
                 let made = (0..*songs)
                     .into_par_iter()
                     .map(|i| HeldOutSong::Made(generator.song(seed.wrapping_add(i), *seconds)))

@@ -58,7 +58,7 @@ impl Default for BandDptConfig {
             attention_span: 32,
             time_hidden: 64,
             band_hidden: 32,
-            mask_hidden: 64,
+            mask_hidden: 32,
             taps: 1,
         }
     }

@@ -8,4 +8,5 @@ mod windows;
 
 pub use config::BandDptConfig;
 pub use network::{BandDpt, BandDptState};
+pub(crate) use spectra::{FLOOR, QUIET};
 pub use windows::Windows;

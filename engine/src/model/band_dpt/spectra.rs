@@ -16,9 +16,9 @@ const PARTS: usize = 4;
 /// Mask values of one tap of one bin.
 const MASKS: usize = STEMS * PARTS;
 /// Below it (-120 dB of full scale) compression ends.
-const FLOOR: f32 = 1e-12;
+pub(crate) const FLOOR: f32 = 1e-12;
 /// Mean square below which a band is not brought up to level any more.
-const QUIET: f32 = 1e-4;
+pub(crate) const QUIET: f32 = 1e-4;
 
 /// Why a transform cannot fail.
 const OWN_BUFFERS: &str = "the buffers are the plan's own, and the ends of a spectrum are real";

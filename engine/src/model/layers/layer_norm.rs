@@ -34,18 +34,26 @@ struct Normalise;
 /// Rows that are worked on at a time: fixed, so that sums do not depend on the number of threads.
 const ROWS: usize = 256;
 
-/// Mean and one over the standard deviation.
+/// Mean and one over the standard deviation, by sums side by side that a compiler can keep in vectors.
 #[inline(always)]
 fn statistics(row: &[f32]) -> (f32, f32) {
-    // Eight sums side by side, which a compiler may keep in one vector.
-    let sum = |f: &dyn Fn(f32) -> f32| {
-        let (blocks, rest) = row.as_chunks::<8>();
-        let mut sums = [0.0f32; 8];
-        blocks.iter().for_each(|block| (0..8).for_each(|lane| sums[lane] += f(block[lane])));
-        sums.iter().sum::<f32>() + rest.iter().map(|&x| f(x)).sum::<f32>()
-    };
-    let mean = sum(&|x| x) / row.len() as f32;
-    let variance = sum(&|x| (x - mean) * (x - mean)) / row.len() as f32;
+    let (blocks, rest) = row.as_chunks::<16>();
+    let count = row.len() as f32;
+    let mut lanes = [0.0f32; 16];
+    for block in blocks {
+        for (lane, x) in lanes.iter_mut().zip(block) {
+            *lane += x;
+        }
+    }
+    let mean = (lanes.iter().sum::<f32>() + rest.iter().sum::<f32>()) / count;
+    lanes = [0.0; 16];
+    for block in blocks {
+        for (lane, x) in lanes.iter_mut().zip(block) {
+            *lane += (x - mean) * (x - mean);
+        }
+    }
+    let rest = rest.iter().map(|x| (x - mean) * (x - mean)).sum::<f32>();
+    let variance = (lanes.iter().sum::<f32>() + rest) / count;
     (mean, (variance + EPSILON).sqrt().recip())
 }
 

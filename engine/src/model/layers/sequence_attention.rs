@@ -5,7 +5,7 @@ use rayon::prelude::*;
 
 use super::Linear;
 use super::activation::exp;
-use super::cpu::{slice, vectorised, with_slice};
+use super::cpu::{permuted, slice, vectorised, with_slice};
 use crate::model::params::{Init, Scope};
 
 /// Causal self-attention along time: a frame sees the last `span` frames of its own row, itself included, with a
@@ -153,16 +153,15 @@ impl Sizes {
 
     fn gather(&self, qkv: &[f32], row: usize, head: usize) -> Head {
         let (length, d) = (self.length(), self.head());
-        let part = |part: usize| -> Vec<f32> {
+        let part = |part: usize| {
             let start = part * self.size + head * d;
-            (0..length)
-                .flat_map(|entry| &qkv[self.at(row, entry) * 3 * self.size + start..][..d])
-                .copied()
-                .collect()
+            let mut out = vec![0.0; length * d];
+            for (entry, out) in out.chunks_exact_mut(d).enumerate() {
+                out.copy_from_slice(&qkv[self.at(row, entry) * 3 * self.size + start..][..d]);
+            }
+            out
         };
-        let columns = |x: &[f32]| -> Vec<f32> {
-            (0..d).flat_map(|column| x[column..].iter().step_by(d)).copied().collect()
-        };
+        let columns = |x: &[f32]| permuted(x, [1, d, length], 0, [0, 1, d as isize]);
         let (key, value) = (part(1), part(2));
         Head { query: part(0), key_columns: columns(&key), value_columns: columns(&value), key, value }
     }

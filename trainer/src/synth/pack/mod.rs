@@ -15,6 +15,8 @@ use engine::audio::{read, resample};
 use rayon::prelude::*;
 
 use super::dsp::RATE;
+use crate::exit::WrongUse;
+use crate::pattern::matches;
 use manifest::NAME as MANIFEST;
 use manifest::Row;
 use sound::Sound;
@@ -41,12 +43,24 @@ pub struct Pack {
 }
 
 impl Pack {
-    /// Reads and decodes a whole pack: any rate and format that we can read, the first two channels of each file.
+    /// Reads and decodes a pack: any rate and format that we can read, the first two channels of each file. Of its
+    /// instruments those whose names are in `only` (all, if that is empty) and not in `without`, where a `*` stands
+    /// for anything.
     ///
     /// # Errors
-    /// The manifest is missing or broken, a file is missing, broken or silent, or the pack is too large.
-    pub fn open(folder: &Path) -> anyhow::Result<Self> {
-        let rows = manifest::read(folder)?;
+    /// The manifest is missing or broken, a file is missing, broken or silent, the pack is too large, a name
+    /// fits no instrument, or none is left.
+    pub fn open(folder: &Path, only: &[String], without: &[String]) -> anyhow::Result<Self> {
+        let mut rows = manifest::read(folder)?;
+        for pattern in only.iter().chain(without) {
+            ensure!(
+                rows.iter().any(|row| matches(pattern, &row.instrument)),
+                WrongUse(format!("{}: no instrument is called {pattern:?}", folder.join(MANIFEST).display()))
+            );
+        }
+        let is_in = |list: &[String], row: &Row| list.iter().any(|pattern| matches(pattern, &row.instrument));
+        rows.retain(|row| (only.is_empty() || is_in(only, row)) && !is_in(without, row));
+        ensure!(!rows.is_empty(), WrongUse(format!("{}: no instrument is left", folder.display())));
         let bytes = AtomicUsize::new(0);
         let sounds: Vec<(Row, Sound)> = rows
             .into_par_iter()

@@ -63,17 +63,9 @@ impl Excerpts {
                     let (path, layout, hold_out) = Layout::of(source).context("these songs lie nowhere")?;
                     Box::new(Songs::open(path, layout, (hold_out, Side::Training), opening)?)
                 }
-                recipe::Source::Generated {
-                    seconds,
-                    songs,
-                    fresh_per_step,
-                    seed,
-                    pack,
-                    pack_share,
-                    soundfont,
-                    ..
-                } => {
-                    let generator = Generator::open(pack.as_deref(), soundfont.as_deref(), *pack_share)?;
+                recipe::Source::Generated { seconds, songs, fresh_per_step, seed, .. } => {
+                    let recordings = source.recordings().context("these songs are not generated")?;
+                    let generator = Generator::open(&recordings)?;
                     Box::new(Generated::new(generator, *seconds, *songs, *fresh_per_step, *seed))
                 }
             })

@@ -9,6 +9,7 @@ use super::cache::Cache;
 use super::songs::Song;
 use super::split::Listed;
 use super::wav::Wav;
+use crate::pattern::matches;
 use crate::train::recipe::StemFiles;
 
 /// Sub-folders with at least one stem file in them, sorted by name.
@@ -92,40 +93,11 @@ fn find(folder: &Path, name: &str) -> anyhow::Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(parent).with_context(cannot_list)? {
         let path = entry.with_context(cannot_list)?.path();
-        let matches = path.file_name().and_then(|name| name.to_str()).is_some_and(|name| fits(name, pattern));
-        if matches && path.is_file() {
+        let fits = path.file_name().and_then(|name| name.to_str()).is_some_and(|name| matches(pattern, name));
+        if fits && path.is_file() {
             found.push(path);
         }
     }
     found.sort();
     Ok(found)
-}
-
-/// Whether a name fits a pattern in which `*` stands for any characters.
-fn fits(name: &str, pattern: &str) -> bool {
-    match pattern.split_once('*') {
-        None => name == pattern,
-        Some((before, after)) => name.strip_prefix(before).is_some_and(|rest| {
-            rest.char_indices().map(|(at, _)| at).chain([rest.len()]).any(|at| fits(&rest[at..], after))
-        }),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_star_stands_for_any_characters() {
-        for (name, pattern) in
-            [("kick.wav", "*.wav"), ("kick.wav", "k*c*.w*"), ("a", "a*"), ("ö.wav", "*.wav")]
-        {
-            assert!(fits(name, pattern), "{name} {pattern}");
-        }
-        for (name, pattern) in
-            [("kick.wav", "*.flac"), ("kick.wav", "ick*"), ("kick.wav", "*.wa"), ("", "a*")]
-        {
-            assert!(!fits(name, pattern), "{name} {pattern}");
-        }
-    }
 }

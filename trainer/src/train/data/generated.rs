@@ -90,11 +90,9 @@ mod tests {
             "kind = 'generated'\nseconds = 4.0\nsongs = 2\nfresh_per_step = 0.1\nseed = 1\npack = 'nowhere'",
         )
         .unwrap();
-        let recipe::Source::Generated { pack, pack_share, soundfont, .. } = source else {
-            panic!("generated")
-        };
-        assert_eq!((pack_share, &soundfont), (crate::synth::SHARE, &None));
-        let error = Generator::open(pack.as_deref(), None, pack_share).err().expect("there is no such pack");
+        let recordings = source.recordings().expect("generated");
+        assert_eq!((recordings.pack_share, &recordings.soundfont), (crate::synth::SHARE, &None));
+        let error = Generator::open(&recordings).err().expect("there is no such pack");
         assert!(format!("{error:#}").contains("nowhere/manifest.csv"), "{error:#}");
     }
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::{HoldOut, StemFiles, ensure};
+use crate::synth::Recordings;
 
 /// Training data.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -119,6 +120,12 @@ pub enum Source {
         /// A folder of recordings with a `manifest.csv` (see `trainer synth --help`), which play parts of the songs.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pack: Option<PathBuf>,
+        /// Only these instruments, kits and voices of the pack; a `*` in a name stands for anything.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        pack_only: Vec<String>,
+        /// All instruments, kits and voices of the pack but these: to keep some for validation.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        pack_without: Vec<String>,
         /// The share of parts that recordings (`pack`, `soundfont`) play, 0 to 1.
         #[serde(default = "share")]
         pack_share: f32,
@@ -136,6 +143,20 @@ impl Source {
                 *weight
             }
         }
+    }
+
+    /// The recordings that play in generated songs.
+    pub fn recordings(&self) -> Option<Recordings> {
+        let Self::Generated { pack, pack_only, pack_without, pack_share, soundfont, .. } = self else {
+            return None;
+        };
+        Some(Recordings {
+            pack: pack.clone(),
+            pack_only: pack_only.clone(),
+            pack_without: pack_without.clone(),
+            pack_share: *pack_share,
+            soundfont: soundfont.clone(),
+        })
     }
 
     /// The songs that it keeps for validation; none of those that are generated.

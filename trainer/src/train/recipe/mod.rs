@@ -44,10 +44,12 @@ pub struct Recipe {
     /// Threads for the network; 0 takes one for each core.
     #[serde(default)]
     pub threads: usize,
-    /// The network: `name` is `wave_unet` or `wave_unet_dpt`, the other keys are its hyper-parameters.
+    /// The network: `name` is `wave_unet`, `wave_unet_dpt` or `band_dpt`, the other keys are its hyper-parameters.
     pub architecture: Architecture,
-    /// How the separator will lay windows over a stream. Kept in the checkpoint and used in validation.
-    pub chunk: ChunkPlan,
+    /// How the separator will lay windows over a stream; not for a network that carries a state. Kept in the
+    /// checkpoint and used in validation.
+    #[serde(default)]
+    pub chunk: Option<ChunkPlan>,
     /// Excerpts and where they come from.
     pub data: Data,
     /// Random changes to the stems before they are mixed.
@@ -91,6 +93,19 @@ impl Recipe {
             && self.name.chars().all(|c| c.is_alphanumeric() || "-_.".contains(c));
         ensure(name_is_plain, "`name` must be a plain folder name: letters, digits, - _ .")?;
         ensure(self.steps > 0, "`steps` must be at least 1")?;
+        match (self.architecture.streams(), self.chunk) {
+            (false, None) => {
+                return Err("`chunk` is missing: how the separator lays windows over a stream".into());
+            }
+            (true, Some(_)) => {
+                return Err(format!("a {} runs hop by hop and has no `chunk`", self.architecture.name()));
+            }
+            _ => {}
+        }
+        ensure(
+            self.chunk.is_some() || self.data.excerpt_seconds > 0.0,
+            "`data.excerpt_seconds` must be given for a network without windows",
+        )?;
         self.data.check()?;
         self.augment.check()?;
         self.loss.check()?;

@@ -99,6 +99,12 @@ pub enum HeldOut {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pack: Option<PathBuf>,
         /// As in [`super::Source::Generated`].
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        pack_only: Vec<String>,
+        /// As in [`super::Source::Generated`].
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        pack_without: Vec<String>,
+        /// As in [`super::Source::Generated`].
         #[serde(default = "super::data::share")]
         pack_share: f32,
         /// As in [`super::Source::Generated`].
