@@ -1,0 +1,87 @@
+//! Playing in real time: blocks come as from a sound card, and no stem may be missing from any.
+//!
+//! These tests have a program of their own, because cargo runs one program at a time, and play one after the
+//! other: the machine is theirs. Still, it may be busy with something that is none of ours, and a processor that
+//! was taken away for a moment is a dropout that says nothing about the plugin. So a run that is not clean is
+//! repeated, up to [`TRIES`] runs in all. A plugin that is too slow, or that loses a frame now and then, has no
+//! clean run.
+
+use std::path::Path;
+use std::process::Command;
+use std::sync::{Mutex, PoisonError};
+
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::Value;
+use tests::plugin::Format;
+use tests::{bundles, signals};
+
+/// The rate of the built-in checkpoints, Hz.
+const RATE: u32 = 44_100;
+const SONG_SECONDS: f64 = 1.5;
+const TRIES: usize = 8;
+
+/// One at a time.
+static STAGE: Mutex<()> = Mutex::new(());
+
+/// Plays with the default model; the host's report.
+fn report(format: Format, folder: &Path, block: u32, instances: u32) -> Result<Value> {
+    let song = folder.join("song.wav");
+    let json = folder.join("report.json");
+    let audio = signals::music((SONG_SECONDS * f64::from(RATE)) as usize, RATE, 33);
+    engine::audio::write_wav(&song, &audio, RATE, engine::audio::Format::Float32)?;
+    let output = Command::new(env!("CARGO_BIN_EXE_host"))
+        .args(["--realtime", "--format", format.extension()])
+        .args(["--block", &block.to_string(), "--instances", &instances.to_string()])
+        .arg("--bundle")
+        .arg(bundles::for_tests(format)?)
+        .arg("--input")
+        .arg(&song)
+        .arg("--output")
+        .arg(folder)
+        .arg("--json")
+        .arg(&json)
+        .output()
+        .context("cannot start the host")?;
+    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    Ok(serde_json::from_str(&std::fs::read_to_string(&json)?)?)
+}
+
+fn plays_without_dropouts(format: Format, block: u32, instances: u32) -> Result<()> {
+    let _stage = STAGE.lock().unwrap_or_else(PoisonError::into_inner);
+    let folder = tempfile::tempdir()?;
+    let mut found = Vec::new();
+    for _ in 0..TRIES {
+        let report = report(format, folder.path(), block, instances)?;
+        let number = |key: &str| report[key].as_u64().with_context(|| format!("no {key} in {report}"));
+        ensure!(number("instances")? == u64::from(instances), "{report}");
+        let (dropouts, late_calls) = (number("dropouts")?, number("late_calls")?);
+        if dropouts == 0 {
+            let null_db = report["null_db"].as_f64().context("no null_db")?;
+            ensure!(null_db <= -90.0, "no dropouts, but the stems add up at {null_db:.1} dB only");
+            return Ok(());
+        }
+        found.push(format!("{dropouts} dropouts and {late_calls} late calls"));
+    }
+    bail!("no clean run: {}", found.join("; "))
+}
+
+/// Makes a test of each line.
+macro_rules! paced {
+    ($($name:ident: $format:ident, $block:literal, $instances:literal;)*) => {$(
+        #[test]
+        fn $name() {
+            if let Err(error) = plays_without_dropouts(Format::$format, $block, $instances) {
+                panic!("{error:#}");
+            }
+        }
+    )*};
+}
+
+paced! {
+    one_in_clap_with_blocks_of_64: Clap, 64, 1;
+    one_in_clap_with_blocks_of_128: Clap, 128, 1;
+    one_in_clap_with_blocks_of_512: Clap, 512, 1;
+    one_in_vst3_with_blocks_of_64: Vst3, 64, 1;
+    four_at_once_in_clap: Clap, 128, 4;
+    four_at_once_in_vst3: Vst3, 128, 4;
+}
