@@ -2,15 +2,15 @@
 //!
 //! These tests have a program of their own, because cargo runs one program at a time, and play one after the
 //! other: the machine is theirs. Still, it may be busy with something that is none of ours, and a processor that
-//! was taken away for a moment is a dropout that says nothing about the plugin. So a run that is not clean is
-//! repeated, up to [`TRIES`] runs in all. A plugin that is too slow, or that loses a frame now and then, has no
-//! clean run.
+//! was taken away for a moment is a dropout that says nothing about the plugin. So one clean run is enough, and
+//! runs are repeated until there is one or the verdict is clear: [`ENOUGH`] runs with dropouts on a machine that was
+//! ours. On a machine that never was ours there is no verdict, and the test says so.
 
 use std::path::Path;
 use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use tests::plugin::Format;
 use tests::{bundles, signals};
@@ -18,7 +18,12 @@ use tests::{bundles, signals};
 /// The rate of the built-in checkpoints, Hz.
 const RATE: u32 = 44_100;
 const SONG_SECONDS: f64 = 1.5;
-const TRIES: usize = 8;
+/// So many runs at most.
+const TRIES: usize = 10;
+/// So many runs with dropouts, while the machine was ours, are a failure.
+const ENOUGH: usize = 3;
+/// The machine is ours if others use no more of it than this, cores.
+const LITTLE: f64 = 0.15;
 
 /// One at a time.
 static STAGE: Mutex<()> = Mutex::new(());
@@ -50,7 +55,8 @@ fn plays_without_dropouts(format: Format, block: u32, instances: u32) -> Result<
     let _stage = STAGE.lock().unwrap_or_else(PoisonError::into_inner);
     let folder = tempfile::tempdir()?;
     let mut found = Vec::new();
-    for _ in 0..TRIES {
+    let mut undisturbed = 0;
+    while found.len() < TRIES && undisturbed < ENOUGH {
         let report = report(format, folder.path(), block, instances)?;
         let number = |key: &str| report[key].as_u64().with_context(|| format!("no {key} in {report}"));
         ensure!(number("instances")? == u64::from(instances), "{report}");
@@ -60,9 +66,14 @@ fn plays_without_dropouts(format: Format, block: u32, instances: u32) -> Result<
             ensure!(null_db <= -90.0, "no dropouts, but the stems add up at {null_db:.1} dB only");
             return Ok(());
         }
-        found.push(format!("{dropouts} dropouts and {late_calls} late calls"));
+        let others = report["others_cores"].as_f64().unwrap_or(0.0);
+        undisturbed += usize::from(others <= LITTLE);
+        found.push(format!("{dropouts} dropouts, {late_calls} late calls, {others:.2} cores used by others"));
     }
-    bail!("no clean run: {}", found.join("; "))
+    let found = found.join("; ");
+    ensure!(undisturbed < ENOUGH, "no clean run: {found}");
+    eprintln!("NO VERDICT: the machine was never ours, and no run was clean: {found}");
+    Ok(())
 }
 
 /// Makes a test of each line.

@@ -44,6 +44,8 @@ pub struct Report {
     late_calls: Option<usize>,
     /// Time needed for a second of audio: offline the wall time, else the processor time of all instances' threads.
     real_time_factor: Option<f64>,
+    /// Cores that other programs and machines used meanwhile; null where the system does not say.
+    others_cores: Option<f64>,
     call_ms_median: f64,
     call_ms_max: f64,
     buses: Vec<BusLevel>,
@@ -141,6 +143,7 @@ impl Report {
                 concert.plugin_seconds
             }
             .map(|needed| needed * rate / (song.audio.frames() + played.latency) as f64),
+            others_cores: concert.others_cores,
             call_ms_median: milliseconds(calls.get(calls.len() / 2)),
             call_ms_max: milliseconds(calls.last()),
             buses,
@@ -207,6 +210,9 @@ impl fmt::Display for Report {
         if let Some(factor) = self.real_time_factor {
             let what = if self.offline { "wall time" } else { "processor time" };
             writeln!(f, "real time      {factor:.3} s of {what} for a second of audio")?;
+        }
+        if let Some(others) = self.others_cores {
+            writeln!(f, "other programs {others:.2} cores used meanwhile")?;
         }
         for bus in &self.buses {
             writeln!(f, "{:14} peak {:6.1} dB, rms {:6.1} dB", bus.name, bus.peak_db, bus.rms_db)?;

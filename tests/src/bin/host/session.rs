@@ -12,7 +12,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use tests::play::{Take, has_stems, padded};
 use tests::plugin::{Plugin, Setup};
 
-use crate::time::{Whose, become_audio_thread, processor_seconds};
+use crate::time::{Whose, become_audio_thread, machine_seconds, processor_seconds};
 
 /// How time passes for the plugin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -139,6 +139,9 @@ pub struct Concert {
     pub played: Vec<Played>,
     /// Processor time of the plugins' threads and of their `process` calls; `None` where the system does not say.
     pub plugin_seconds: Option<f64>,
+    /// How many cores were not ours, because other programs or other machines used them; `None` where the system
+    /// does not say.
+    pub others_cores: Option<f64>,
 }
 
 /// Plays each session's song and tail on an audio thread of its own, all at once. Their blocks are due at the
@@ -150,6 +153,7 @@ pub fn play(sessions: Vec<Session>, pace: Pace) -> Result<Concert> {
     let first = sessions.first().context("nothing to play")?;
     let (frames, sample_rate) = (first.input.frames(), first.setup.sample_rate as usize);
     let program_before = processor_seconds(Whose::Program);
+    let (machine_before, before) = (machine_seconds(), Instant::now());
     // Time for all threads to begin.
     let start = Instant::now() + Duration::from_millis(5);
     let mut stages = Vec::new();
@@ -180,6 +184,9 @@ pub fn play(sessions: Vec<Session>, pace: Pace) -> Result<Concert> {
         }
     }
     let program = elapsed(Whose::Program, program_before);
+    let seconds = before.elapsed().as_secs_f64();
+    let machine = machine_seconds().zip(machine_before).map(|(now, before)| now - before);
+    let others_cores = machine.zip(program).map(|(all, ours)| ((all - ours) / seconds).max(0.0));
     let played: Result<Vec<Played>> = stages
         .iter()
         .map(|stage| {
@@ -195,7 +202,8 @@ pub fn play(sessions: Vec<Session>, pace: Pace) -> Result<Concert> {
         Some((played.thread_seconds? - calls).max(0.0))
     };
     let waiting: Option<f64> = played.iter().map(waiting).sum();
-    Ok(Concert { plugin_seconds: program.zip(waiting).map(|(all, waiting)| all - waiting), played })
+    let plugin_seconds = program.zip(waiting).map(|(all, waiting)| all - waiting);
+    Ok(Concert { played, plugin_seconds, others_cores })
 }
 
 /// What both threads see.
