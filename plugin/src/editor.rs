@@ -7,7 +7,10 @@ use nice_plug::prelude::*;
 use nice_plug_egui::resizable_window::ResizableWindow;
 use nice_plug_egui::{EguiNiceSettings, EguiState, create_egui_editor};
 
+use crate::Tributary;
 use crate::params::TributaryParams;
+use crate::restart::Restart;
+use crate::shim::Task;
 use crate::status::Status;
 
 mod ballistics;
@@ -32,8 +35,13 @@ const MAX_SIZE: LogicalSize<f32> = LogicalSize::new(4096.0, 2160.0);
 /// Where the size is kept in a project; see [`TributaryParams::editor_state`].
 const STATE_FIELD: &str = "editor";
 
-/// The editor for the host to open.
-pub fn create(params: Arc<TributaryParams>, status: Arc<Status>) -> Option<Box<dyn Editor>> {
+/// The editor for the host to open. By `executor` it asks the host for a restart when another model is chosen.
+pub fn create(
+    params: Arc<TributaryParams>,
+    status: Arc<Status>,
+    restart: Arc<Restart>,
+    executor: AsyncExecutor<Tributary>,
+) -> Option<Box<dyn Editor>> {
     create_egui_editor(
         params.editor_state.clone(),
         ViewState::default(),
@@ -44,6 +52,10 @@ pub fn create(params: Arc<TributaryParams>, status: Arc<Status>) -> Option<Box<d
             ResizableWindow::new("window")
                 .min_size((MIN_SIZE.width, MIN_SIZE.height))
                 .show(ui, |ui| view::draw(ui, setter, &params, state, &snapshot));
+            if restart.take_due() {
+                // The window's thread is not always the host's main thread.
+                executor.execute_gui(Task::Restart);
+            }
             // At once, not after a while: egui-baseview loses new glyphs when it lays out a frame that
             // it does not paint.
             ui.ctx().request_repaint();

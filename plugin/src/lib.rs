@@ -3,6 +3,7 @@
 //! * [`params`]: what the user can set
 //! * [`separation`]: the engine's stream inside the plugin
 //! * [`mixer`]: from stems to buses
+//! * [`restart`]: how another model gets its turn
 //! * [`status`]: what the editor is told
 //! * [`editor`]: what the user sees
 //! * [`shim`]: the CLAP and VST3 entry points
@@ -18,12 +19,14 @@ use nice_plug::prelude::*;
 pub mod editor;
 pub mod mixer;
 pub mod params;
+pub mod restart;
 mod separation;
 pub mod shim;
 pub mod status;
 
 use mixer::Mixer;
 use params::TributaryParams;
+use restart::Restart;
 use separation::Separation;
 use status::{Session, Status};
 
@@ -33,6 +36,8 @@ pub struct Tributary {
     params: Arc<TributaryParams>,
     /// Shared with the editor.
     status: Arc<Status>,
+    /// Shared with the editor and the shim.
+    restart: Arc<Restart>,
     /// Runs between `initialize` and `deactivate`.
     separation: Separation,
     /// The audio thread's; remade when the rate changes.
@@ -47,8 +52,10 @@ pub struct Tributary {
 
 impl Default for Tributary {
     fn default() -> Self {
+        let params = Arc::<TributaryParams>::default();
         Self {
-            params: Arc::default(),
+            restart: Arc::new(Restart::new(params.clone())),
+            params,
             status: Arc::default(),
             separation: Separation::default(),
             mixer: Mixer::new(48_000.0),
@@ -111,12 +118,12 @@ impl Plugin for Tributary {
     const SAMPLE_ACCURATE_AUTOMATION: bool = true;
 
     type SysExMessage = ();
-    // All instances share one background thread, which must never be kept busy: its only task is
-    // to say that it has come this far.
-    type BackgroundTask = shim::Barrier;
+    // All instances share one background thread, which must never be kept busy.
+    type BackgroundTask = shim::Task;
 
     fn task_executor(&mut self) -> TaskExecutor<Self> {
-        Box::new(shim::Barrier::reached)
+        let restart = self.restart.clone();
+        Box::new(move |task| task.run(&restart))
     }
 
     fn params(&self) -> Arc<dyn Params> {
@@ -124,11 +131,12 @@ impl Plugin for Tributary {
     }
 
     fn editor(&mut self, executor: AsyncExecutor<Self>) -> Option<Box<dyn Editor>> {
-        shim::offer_executor(executor);
-        editor::create(self.params.clone(), self.status.clone())
+        shim::offer(executor.clone(), self.restart.clone());
+        editor::create(self.params.clone(), self.status.clone(), self.restart.clone(), executor)
     }
 
     fn filter_state(state: &mut PluginState) {
+        params::filter_state(state);
         editor::filter_state(state);
     }
 
@@ -144,10 +152,20 @@ impl Plugin for Tributary {
             max_block: (config.max_buffer_size as usize).clamp(1, MAX_BLOCK),
             offline: config.process_mode == ProcessMode::Offline,
         };
-        let kept = self.separation.prepare(config);
+        // A state that is loaded into an active plugin leads here, too. The latency must not change then, and
+        // the audio thread must not wait for a network to be made.
+        let model = match self.separation.model() {
+            Some(running) if self.restart.is_active() => running,
+            _ => self.params.model.value(),
+        };
+        let kept = self.separation.prepare(model, config);
+        if !matches!(kept, Ok(true)) {
+            self.restart.set_running(self.separation.model());
+        }
         let mut session =
             Session { sample_rate: config.sample_rate, offline: config.offline, ..Session::default() };
         if let Some((stream, _)) = self.separation.running() {
+            session.model = Some(model);
             session.latency = stream.latency();
             session.monitor = Some(stream.monitor());
         }
@@ -209,6 +227,7 @@ impl Plugin for Tributary {
     fn deactivate(&mut self) {
         // A VST3 instance whose editor was ever open is never dropped: this is where it goes.
         self.separation.end();
+        self.restart.set_running(None);
         self.status.set_session(Session::default());
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use engine::Stem;
 use nice_plug::prelude::*;
+use nice_plug_core::plugin::ParamValue;
 use nice_plug_egui::EguiState;
 
 use crate::editor;
@@ -15,6 +16,9 @@ pub const MIN_GAIN_DB: f32 = -72.0;
 pub const MAX_GAIN_DB: f32 = 12.0;
 /// Faders snap to this grid, so that 0 dB is exactly 0 however a host rounds its automation.
 const GAIN_STEP_DB: f32 = 0.1;
+
+/// The id of [`TributaryParams::model`].
+pub const MODEL_ID: &str = "model";
 
 /// All parameters, and what is saved with them.
 #[derive(Params)]
@@ -37,6 +41,9 @@ pub struct TributaryParams {
     /// Where the stem outputs are tapped.
     #[id = "stem_outputs"]
     pub stem_outputs: EnumParam<StemOutputs>,
+    /// What separates, from the next activation on: see [`crate::restart`].
+    #[id = "model"]
+    pub model: EnumParam<Model>,
     /// The editor's size.
     #[persist = "editor"]
     pub editor_state: Arc<EguiState>,
@@ -69,6 +76,35 @@ pub enum StemOutputs {
     PostFader,
 }
 
+/// The checkpoints inside the plugin.
+#[derive(Enum, Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Model {
+    /// For playing: little latency, little load.
+    #[id = "live"]
+    Live,
+    /// For mixing and bouncing: more of both.
+    #[id = "studio"]
+    Studio,
+}
+
+impl Model {
+    /// All, in the order in which they are offered.
+    pub const ALL: [Model; 2] = [Model::Live, Model::Studio];
+
+    /// What it is called.
+    pub fn name(self) -> &'static str {
+        match self {
+            Model::Live => "Live",
+            Model::Studio => "Studio",
+        }
+    }
+}
+
+/// States from before there was a choice mean the default, not what the instance happens to have chosen.
+pub fn filter_state(state: &mut PluginState) {
+    state.params.entry(MODEL_ID.to_owned()).or_insert_with(|| ParamValue::String("live".to_owned()));
+}
+
 impl Default for TributaryParams {
     fn default() -> Self {
         Self {
@@ -78,6 +114,8 @@ impl Default for TributaryParams {
             vocals: StemParams::new("Vocals"),
             bypass: BoolParam::new("Bypass", false).make_bypass(),
             stem_outputs: EnumParam::new("Stem Outputs", StemOutputs::PreFader),
+            // An automated restart would be a dropout in every pass.
+            model: EnumParam::new("Model", Model::Live).non_automatable(),
             editor_state: EguiState::from_size(editor::DEFAULT_SIZE),
         }
     }
@@ -181,8 +219,29 @@ mod tests {
             "vocals_solo",
             "bypass",
             "stem_outputs",
+            MODEL_ID,
         ];
         assert_eq!(ids, expected);
+    }
+
+    #[test]
+    fn a_state_without_a_model_means_live_and_one_with_a_model_is_left_alone() {
+        let filtered = |params: &[(&str, &str)]| {
+            let value = |text: &str| ParamValue::String(text.to_owned());
+            let params = params.iter().map(|(id, text)| ((*id).to_owned(), value(text))).collect();
+            let mut state = PluginState { version: String::new(), params, fields: Default::default() };
+            filter_state(&mut state);
+            match state.params.remove(MODEL_ID) {
+                Some(ParamValue::String(text)) => text,
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(filtered(&[("stem_outputs", "post")]), "live");
+        assert_eq!(filtered(&[("stem_outputs", "post"), (MODEL_ID, "studio")]), "studio");
+        assert_eq!(Model::Live.to_index(), TributaryParams::default().model.value().to_index());
+        for model in Model::ALL {
+            assert_eq!(Model::variants()[model.to_index()], model.name());
+        }
     }
 
     #[test]

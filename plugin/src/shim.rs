@@ -12,4 +12,4 @@ mod keeper;
 mod scratch;
 mod vst3;
 
-pub use keeper::{Barrier, offer_executor};
+pub use keeper::{Task, offer};

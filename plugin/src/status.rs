@@ -9,6 +9,7 @@ use engine::STEMS;
 use engine::realtime::{LatencyBudget, Monitor};
 
 use crate::mixer::Peaks;
+use crate::params::Model;
 
 /// Shared by the plugin and its editor.
 #[derive(Debug, Default)]
@@ -24,6 +25,8 @@ pub struct Status {
 pub struct Session {
     /// The host's rate, Hz; 0 before the first activation.
     pub sample_rate: u32,
+    /// The model that runs; `None` while none does.
+    pub model: Option<Model>,
     /// The latency, part by part.
     pub latency: LatencyBudget,
     /// Bouncing: the audio thread waits for the worker.

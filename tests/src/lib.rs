@@ -5,6 +5,7 @@
 //!
 //! * [`plugin`]: what both formats have in common
 //! * [`clap`], [`vst3`]: the two formats
+//! * [`model`]: one of the plugin's models, chosen as a user does
 //! * [`play`]: a signal through a plugin, block by block
 //! * [`signals`], [`measure`]: what goes in, and what is said about what comes out
 //! * [`bundles`]: where the built bundles are
@@ -12,6 +13,7 @@
 pub mod bundles;
 pub mod clap;
 pub mod measure;
+pub mod model;
 pub mod play;
 pub mod plugin;
 pub mod signals;

@@ -149,6 +149,9 @@ pub trait Plugin {
     /// Ends processing. No effect when inactive.
     fn deactivate(&mut self);
 
+    /// Whether the plugin has asked to be deactivated and activated again, since it was last asked or activated.
+    fn wants_restart(&mut self) -> bool;
+
     /// The latency that the plugin reports, frames. Only while active.
     fn latency(&self) -> Result<usize>;
 

@@ -61,7 +61,8 @@ impl Worker {
     ) -> Self {
         let spec = separator.spec();
         let seconds = |frames: usize| frames as f32 / spec.sample_rate as f32;
-        let poll = (seconds(spec.hop) / 16.0).clamp(0.25e-3, 2e-3);
+        // A small part of the time that the worker has; looking more often would only warm the machine.
+        let poll = (seconds(slack) / 16.0).clamp(0.25e-3, 2e-3);
         Self {
             separator,
             input,
@@ -115,7 +116,7 @@ impl Worker {
                 last_hop = Instant::now();
             } else {
                 let idle = last_hop.elapsed() > IDLE_AFTER;
-                thread::park_timeout(if idle { self.idle_poll } else { self.poll });
+                pause(if idle { self.idle_poll } else { self.poll });
             }
         }
     }
@@ -184,5 +185,16 @@ impl Worker {
         let before = self.monitor.load.load(Ordering::Relaxed);
         let smoothed = if before == 0.0 { load } else { before + weight * (load - before) };
         self.monitor.load.store(smoothed, Ordering::Relaxed);
+    }
+}
+
+/// Until woken, or for a time. Windows wakes parked threads on clock ticks only, up to 15.6 ms apart, which is more
+/// than a hop; sleeping ones on time. There, the worker ends and renders a pause later.
+#[expect(clippy::disallowed_methods, reason = "the worker's own thread")]
+fn pause(time: Duration) {
+    if cfg!(windows) {
+        thread::sleep(time);
+    } else {
+        thread::park_timeout(time);
     }
 }

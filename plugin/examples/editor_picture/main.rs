@@ -18,7 +18,7 @@ use nice_plug::prelude::*;
 use plugin::editor::view::{Snapshot, ViewState, draw};
 use plugin::editor::{DEFAULT_SIZE, theme};
 use plugin::mixer::Peaks;
-use plugin::params::TributaryParams;
+use plugin::params::{Model, TributaryParams};
 
 /// Pixels per point: the picture looks well on sharp screens.
 const SCALE: f32 = 2.0;
@@ -84,7 +84,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 /// What the footer shows, after some seconds of noise.
 fn measured() -> Result<Snapshot, Box<dyn Error>> {
     let checkpoint =
-        Checkpoint::from_bytes(include_bytes!("../../../checkpoints/studio.safetensors"), "embedded")?;
+        Checkpoint::from_bytes(include_bytes!("../../../checkpoints/live.safetensors"), "live (embedded)")?;
     let config = StreamConfig { sample_rate: 44_100, max_block: BLOCK, offline: true };
     let mut stream = Stream::start(checkpoint.separator()?, config)?;
     let mut state = 1u32;
@@ -99,6 +99,7 @@ fn measured() -> Result<Snapshot, Box<dyn Error>> {
     }
     Ok(Snapshot {
         sample_rate: config.sample_rate,
+        model: Some(Model::Live),
         latency: stream.latency(),
         load: stream.monitor().load.load(Ordering::Relaxed),
         ..Snapshot::default()

@@ -8,16 +8,17 @@ use engine::realtime::LatencyBudget;
 
 use super::theme;
 use super::view::Snapshot;
+use crate::params::Model;
 
 /// From here on the load is near the limit.
 const HIGH_LOAD: f32 = 0.7;
 
-/// Draws the bottom line into `rect`. Returns whether the dropouts are to be forgotten.
-pub fn show(ui: &mut Ui, rect: Rect, snapshot: &Snapshot, dropouts: u64) -> bool {
+/// Draws the bottom line into `rect`. `wanted` is the model that the user has chosen. Returns whether the dropouts are to be forgotten.
+pub fn show(ui: &mut Ui, rect: Rect, snapshot: &Snapshot, wanted: Model, dropouts: u64) -> bool {
     let line = UiBuilder::new().max_rect(rect).layout(Layout::left_to_right(Align::Center));
     ui.scope_builder(line, |ui| {
         ui.spacing_mut().item_spacing.x = 6.0;
-        state(ui, snapshot);
+        state(ui, snapshot, wanted);
         ui.add_space(14.0);
         let mut clear = false;
         if snapshot.sample_rate > 0 && snapshot.error.is_none() {
@@ -46,18 +47,35 @@ fn value(ui: &mut Ui, text: &str) {
 }
 
 /// A dot and a word, or what is wrong.
-fn state(ui: &mut Ui, snapshot: &Snapshot) {
-    let (color, text) = match snapshot {
-        Snapshot { error: Some(error), .. } => (theme::BAD, error.as_str()),
-        Snapshot { failed: true, .. } => (theme::BAD, "The separator has stopped: passing the input"),
-        Snapshot { sample_rate: 0, .. } => (theme::FAINT, "Not active"),
-        Snapshot { offline: true, .. } => (theme::GOOD, "Rendering"),
-        _ => (theme::GOOD, "Live"),
+fn state(ui: &mut Ui, snapshot: &Snapshot, wanted: Model) {
+    let waiting = snapshot.model.filter(|&running| running != wanted).map(|running| waiting(running, wanted));
+    let (color, text, help) = match (snapshot, &waiting) {
+        (Snapshot { error: Some(error), .. }, _) => (theme::BAD, error.as_str(), error.as_str()),
+        (Snapshot { failed: true, .. }, _) => {
+            let text = "The separator has stopped: passing the input";
+            (theme::BAD, text, text)
+        }
+        (Snapshot { sample_rate: 0, .. }, _) => {
+            (theme::FAINT, "Not active", "The host has not started the plugin")
+        }
+        (_, Some(help)) => (theme::WARN, "Waiting for restart", help.as_str()),
+        (Snapshot { offline: true, .. }, _) => (theme::GOOD, "Rendering", "The host is bouncing"),
+        _ => (theme::GOOD, "Playing", "The separator is running"),
     };
     let (rect, _) = ui.allocate_exact_size(vec2(10.0, 10.0), Sense::hover());
     ui.painter().circle_filled(rect.center(), 4.0, color);
     let ink = if color == theme::BAD { theme::BAD } else { theme::TEXT };
-    ui.add(Label::new(RichText::new(text).color(ink)).truncate()).on_hover_text(text);
+    ui.add(Label::new(RichText::new(text).color(ink)).truncate()).on_hover_text(help);
+}
+
+/// Why the chosen model does not run yet, and what helps.
+fn waiting(running: Model, wanted: Model) -> String {
+    format!(
+        "{} begins when the host restarts the plugin, which it has been asked to do: its latency differs. {} goes \
+         on until then. If nothing happens, switch the plugin off and on, or load the project again.",
+        wanted.name(),
+        running.name()
+    )
 }
 
 fn milliseconds(frames: u32, sample_rate: u32) -> f64 {

@@ -5,11 +5,12 @@
 use std::cell::RefCell;
 use std::sync::Mutex;
 
-use egui::accesskit::{Node, Role};
+use egui::accesskit::{Node, NodeId, Role, Toggled};
 use egui::{Context, Event, Key, Modifiers, PointerButton, Pos2, RawInput, Rect, Vec2, pos2, vec2};
 use nice_plug::context::gui::GuiContext;
 
 use super::*;
+use crate::params::Model;
 
 /// What the editor told the host: begin, set and end.
 #[derive(Debug, Clone, PartialEq)]
@@ -68,6 +69,8 @@ struct Bench {
     snapshot: Snapshot,
     size: Vec2,
     nodes: Vec<Node>,
+    /// The name of the widget that the keyboard acts on.
+    focus: Option<String>,
 }
 
 impl Bench {
@@ -77,7 +80,8 @@ impl Bench {
         theme::apply(&ctx);
         let host = Host { params: Arc::default(), told: Mutex::default() };
         let size = vec2(DEFAULT_SIZE.width, DEFAULT_SIZE.height);
-        let mut bench = Self { ctx, host, state: RefCell::default(), snapshot, size, nodes: Vec::new() };
+        let mut bench =
+            Self { ctx, host, state: RefCell::default(), snapshot, size, nodes: Vec::new(), focus: None };
         bench.frame(Vec::new());
         bench
     }
@@ -93,6 +97,9 @@ impl Bench {
             view::draw(ui, &setter, &self.host.params, &mut self.state.borrow_mut(), &self.snapshot);
         });
         if let Some(update) = output.platform_output.accesskit_update {
+            let is_focus = |(id, _): &&(NodeId, Node)| *id == update.focus;
+            let focus = update.nodes.iter().find(is_focus);
+            self.focus = focus.and_then(|(_, node)| node.label()).map(str::to_owned);
             self.nodes = update.nodes.into_iter().map(|(_, node)| node).collect();
         }
     }
@@ -105,6 +112,11 @@ impl Bench {
             (None, _) => panic!("no {role:?} named {name:?} among {:?}", self.names()),
             (Some(_), Some(_)) => panic!("several {role:?} named {name:?}"),
         }
+    }
+
+    /// Whether a text is to be read somewhere.
+    fn says(&self, text: &str) -> bool {
+        self.nodes.iter().any(|node| node.value() == Some(text) || node.label() == Some(text))
     }
 
     fn names(&self) -> Vec<(Role, &str)> {
@@ -156,6 +168,8 @@ fn every_control_has_a_name_that_tells_it_apart() {
         bench.node(Role::CheckBox, &format!("{stem} Solo"));
     }
     bench.node(Role::CheckBox, "Bypass");
+    bench.node(Role::RadioButton, "Model Live");
+    bench.node(Role::RadioButton, "Model Studio");
     bench.node(Role::RadioButton, "Stem outputs pre fader");
     bench.node(Role::RadioButton, "Stem outputs post fader");
     bench.node(Role::Button, "Dropouts: 3, clear");
@@ -168,6 +182,53 @@ fn clicking_mute_is_one_gesture() {
     let id = "bass_mute".to_owned();
     assert_eq!(bench.told(), [Told::Begin(id.clone()), Told::Set(id.clone(), 1.0), Told::End(id)]);
     assert!(bench.host.params.bass.mute.value());
+}
+
+#[test]
+fn choosing_a_model_is_one_gesture_and_waits_for_the_host() {
+    let mut bench = Bench::new(Snapshot { model: Some(Model::Live), ..playing() });
+    assert!(bench.says("Playing"));
+    assert_eq!(bench.node(Role::RadioButton, "Model Live").toggled(), Some(Toggled::True));
+    bench.click(bench.center(Role::RadioButton, "Model Studio"));
+    let id = "model".to_owned();
+    assert_eq!(bench.told(), [Told::Begin(id.clone()), Told::Set(id.clone(), 1.0), Told::End(id)]);
+    assert_eq!(bench.host.params.model.value(), Model::Studio);
+    bench.frame(Vec::new());
+    assert_eq!(bench.node(Role::RadioButton, "Model Studio").toggled(), Some(Toggled::True));
+    assert!(bench.says("Waiting for restart") && !bench.says("Playing"));
+    // What is chosen is not chosen again.
+    bench.click(bench.center(Role::RadioButton, "Model Studio"));
+    assert_eq!(bench.told(), []);
+    bench.snapshot.model = Some(Model::Studio);
+    bench.frame(Vec::new());
+    assert!(bench.says("Playing") && !bench.says("Waiting for restart"));
+}
+
+#[test]
+fn the_keyboard_chooses_a_model() {
+    let mut bench = Bench::new(Snapshot { model: Some(Model::Live), ..playing() });
+    for _ in 0..40 {
+        bench.press(Key::Tab);
+        if bench.focus.as_deref() == Some("Model Studio") {
+            bench.press(Key::Space);
+            break;
+        }
+    }
+    assert_eq!(bench.host.params.model.value(), Model::Studio);
+}
+
+#[test]
+fn nothing_in_the_top_line_overlaps_at_the_smallest_size() {
+    let mut bench = Bench::new(playing());
+    bench.size = vec2(MIN_SIZE.width, MIN_SIZE.height);
+    bench.frame(Vec::new());
+    bench.frame(Vec::new());
+    let left = |name: &str| bench.node(Role::RadioButton, name).bounds().expect("bounds").x0;
+    let names = ["Model Live", "Model Studio", "Stem outputs pre fader", "Stem outputs post fader"];
+    let mut edges = names.map(left).to_vec();
+    assert!(edges.is_sorted(), "{edges:?}");
+    // The product's name ends before 155, and the caption needs 50.
+    assert!(edges.remove(0) > 155.0 + 50.0, "{edges:?}");
 }
 
 #[test]
@@ -240,9 +301,7 @@ fn cleared_dropouts_stay_cleared_until_there_are_new_ones() {
 fn what_is_wrong_is_said() {
     let error = Some("checkpoint embedded: expected 3 tensors, found 2".to_owned());
     let bench = Bench::new(Snapshot { error: error.clone(), sample_rate: 44_100, ..Snapshot::default() });
-    assert!(
-        bench.nodes.iter().any(|node| node.value() == error.as_deref() || node.label() == error.as_deref())
-    );
+    assert!(bench.says(error.as_deref().unwrap()));
 }
 
 #[test]

@@ -11,7 +11,7 @@ use nice_plug::prelude::*;
 use super::ballistics::Ballistics;
 use super::{footer, header, strip, theme};
 use crate::mixer::Peaks;
-use crate::params::TributaryParams;
+use crate::params::{Model, TributaryParams};
 use crate::status::Status;
 
 const MARGIN: f32 = 14.0;
@@ -28,6 +28,8 @@ pub struct Snapshot {
     pub peaks: Peaks,
     /// The host's rate, Hz; 0 while the plugin is not active.
     pub sample_rate: u32,
+    /// The model that runs; `None` while none does.
+    pub model: Option<Model>,
     /// The latency, part by part.
     pub latency: LatencyBudget,
     /// The host is bouncing.
@@ -51,6 +53,7 @@ impl Snapshot {
         let mut snapshot = Self {
             peaks: status.meters.take(),
             sample_rate: session.sample_rate,
+            model: session.model,
             latency: session.latency,
             offline: session.offline,
             error: session.error,
@@ -125,7 +128,7 @@ pub fn draw(
     let rect = area.with_min_y(area.bottom() - FOOTER_HEIGHT);
     // The window's corner is for resizing.
     let rect = rect.with_max_x(rect.right() - 6.0);
-    if footer::show(ui, rect, snapshot, dropouts) {
+    if footer::show(ui, rect, snapshot, params.model.value(), dropouts) {
         state.cleared = snapshot.dropouts;
     }
 }

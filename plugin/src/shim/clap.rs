@@ -20,7 +20,9 @@ use clap_sys::version::CLAP_VERSION;
 use nice_plug::wrapper::clap::{PluginDescriptor, Wrapper};
 use nice_plug::wrapper::setup_logger;
 
+use super::keeper;
 use super::scratch::{Channels, Layout, MAX_BUSES, Scratch};
+use crate::restart::Restart;
 use crate::{MAX_BLOCK, Tributary};
 
 /// No state of ours is near this long. A longer one is damaged, and is not given memory.
@@ -85,7 +87,11 @@ unsafe extern "C" fn create_plugin(
         return ptr::null();
     }
     // SAFETY: the host outlives the plugins that it makes.
-    let wrapper = Arc::into_raw(unsafe { Wrapper::<Tributary>::new(host) });
+    let (wrapper, restart) = keeper::make(|| unsafe { Wrapper::<Tributary>::new(host) });
+    let Some(restart) = restart else { return ptr::null() };
+    let host = Host(host);
+    restart.set_host(Box::new(move || host.request_restart()));
+    let wrapper = Arc::into_raw(wrapper);
     // SAFETY: `into_raw` keeps the wrapper alive until its own `destroy` takes the pointer back.
     let inner = unsafe { (*wrapper).clap_plugin.as_ptr() };
     // SAFETY: nobody else uses the table at this point.
@@ -95,7 +101,27 @@ unsafe extern "C" fn create_plugin(
     plugin.process = Some(process);
     plugin.get_extension = Some(get_extension);
     plugin.destroy = Some(destroy);
-    Box::into_raw(Box::new(Shim { plugin, inner, scratch: Mutex::new(None) })).cast()
+    Box::into_raw(Box::new(Shim { plugin, inner, restart, scratch: Mutex::new(None) })).cast()
+}
+
+/// The host that an instance was made for.
+struct Host(*const clap_host);
+
+// SAFETY: only used for what CLAP lets any thread do.
+unsafe impl Send for Host {}
+// SAFETY: as above.
+unsafe impl Sync for Host {}
+
+impl Host {
+    /// For any thread.
+    fn request_restart(&self) {
+        // SAFETY: the host outlives the plugins that it makes, and CLAP lets any thread call this.
+        unsafe {
+            if let Some(request_restart) = (*self.0).request_restart {
+                request_restart(self.0);
+            }
+        }
+    }
 }
 
 /// One instance. The host sees its first field.
@@ -104,6 +130,8 @@ struct Shim {
     plugin: clap_plugin,
     /// nice-plug's table. Lives until `destroy`.
     inner: *const clap_plugin,
+    /// The instance's way to the host. Outlives the instance: the editor may hold it, too.
+    restart: Arc<Restart>,
     /// Made by `activate`, used by `process`, which the host never calls at the same time.
     scratch: Mutex<Option<Scratch>>,
 }
@@ -114,6 +142,13 @@ impl Shim {
     unsafe fn of<'a>(plugin: *const clap_plugin) -> &'a Shim {
         // SAFETY: `Shim` is `repr(C)` and starts with the table that the host holds.
         unsafe { &*plugin.cast() }
+    }
+
+    /// Asks for a restart if one is due. For any thread.
+    fn restart_if_due(&self) {
+        if self.restart.take_due() {
+            self.restart.ask();
+        }
     }
 
     /// nice-plug's own table.
@@ -166,13 +201,17 @@ unsafe extern "C" fn activate(
     let Some(layout) = shim.layout() else { return false };
     let Some(inner) = shim.inner().activate else { return false };
     shim.set_scratch(Some(Scratch::new(layout, (max_frames as usize).min(MAX_BLOCK))));
+    shim.restart.set_active(false);
     // SAFETY: forwarded.
-    unsafe { inner(shim.inner, sample_rate, min_frames, max_frames) }
+    let active = unsafe { inner(shim.inner, sample_rate, min_frames, max_frames) };
+    shim.restart.set_active(active);
+    active
 }
 
 unsafe extern "C" fn deactivate(plugin: *const clap_plugin) {
     // SAFETY: the host passes the pointer that it was given.
     let shim = unsafe { Shim::of(plugin) };
+    shim.restart.set_active(false);
     if let Some(inner) = shim.inner().deactivate {
         // SAFETY: forwarded.
         unsafe { inner(shim.inner) };
@@ -216,7 +255,9 @@ unsafe extern "C" fn process(
     if given.audio_outputs_count == 0 || given.audio_outputs.is_null() {
         // Parameters only.
         // SAFETY: forwarded.
-        return unsafe { inner(shim.inner, process) };
+        let status = unsafe { inner(shim.inner, process) };
+        shim.restart_if_due();
+        return status;
     }
     let layout = scratch.layout();
     let frames = given.frames_count as usize;
@@ -271,6 +312,7 @@ unsafe extern "C" fn process(
     let status = unsafe { inner(shim.inner, &block) };
     // nice-plug never clears what a host left there from the block before.
     outputs.iter_mut().for_each(|bus| bus.constant_mask = 0);
+    shim.restart_if_due();
     status
 }
 
@@ -307,7 +349,9 @@ unsafe extern "C" fn load(plugin: *const clap_plugin, stream: *const clap_istrea
     let mut reader = Reader { bytes: &bytes };
     let stream = clap_istream { ctx: ptr::from_mut(&mut reader).cast(), read: Some(read_from_memory) };
     // SAFETY: forwarded; the reader outlives the call.
-    unsafe { inner(shim.inner, &stream) }
+    let loaded = unsafe { inner(shim.inner, &stream) };
+    shim.restart_if_due();
+    loaded
 }
 
 /// Length and body of a state; `None` when it is cut short or too long.

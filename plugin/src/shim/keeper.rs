@@ -10,25 +10,34 @@
 //! none of the module's code.
 
 use std::sync::mpsc::{self, SyncSender};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use nice_plug::prelude::AsyncExecutor;
 use nice_plug::wrapper::vst3::Wrapper;
 
 use crate::Tributary;
+use crate::restart::Restart;
 
 /// Longer than any task takes; the host is not kept waiting for ever.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// The only task that we ever give to the background thread.
-pub struct Barrier(SyncSender<()>);
+/// What nice-plug's threads are given to do.
+pub enum Task {
+    /// For the background thread: says that all earlier tasks are done.
+    Barrier(SyncSender<()>),
+    /// For the main thread: asks the host for a restart.
+    Restart,
+}
 
-impl Barrier {
-    /// Says that all earlier tasks are done.
-    pub fn reached(self) {
-        // The one who waited may have lost patience.
-        let _ = self.0.try_send(());
+impl Task {
+    /// Does it. `restart` is that of the instance whose task it is.
+    pub fn run(self, restart: &Restart) {
+        match self {
+            // The one who waited may have lost patience.
+            Task::Barrier(reached) => drop(reached.try_send(())),
+            Task::Restart => restart.ask(),
+        }
     }
 }
 
@@ -43,27 +52,47 @@ struct Hidden {
 unsafe impl Send for Hidden {}
 
 static HIDDEN: Mutex<Option<Hidden>> = Mutex::new(None);
-static OFFERED: Mutex<Option<AsyncExecutor<Tributary>>> = Mutex::new(None);
+/// Held while an instance is made, so that nobody else's offer is taken for its own.
+static MAKING: Mutex<()> = Mutex::new(());
+static OFFERED: Mutex<Option<Offer>> = Mutex::new(None);
+
+/// What nice-plug's wrappers keep to themselves.
+struct Offer {
+    executor: AsyncExecutor<Tributary>,
+    restart: Arc<Restart>,
+}
 
 #[expect(clippy::disallowed_methods, reason = "instances are made and dropped on the main thread")]
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Every instance offers its way to the background thread when it is made; the hidden one's is kept.
-pub fn offer_executor(executor: AsyncExecutor<Tributary>) {
-    *lock(&OFFERED) = Some(executor);
+/// Every instance offers its way to nice-plug's threads, and to its host, while it is made.
+pub fn offer(executor: AsyncExecutor<Tributary>, restart: Arc<Restart>) {
+    *lock(&OFFERED) = Some(Offer { executor, restart });
 }
 
-/// Makes an instance, and the hidden one before the first.
-pub fn make() -> Wrapper<Tributary> {
-    let mut hidden = lock(&HIDDEN);
-    if cfg!(target_os = "linux") && hidden.is_none() {
-        let wrapper = Wrapper::new();
-        *hidden = lock(&OFFERED).take().map(|executor| Hidden { executor, _wrapper: wrapper });
+/// Makes an instance by `make`, and hands over its way to the host. nice-plug asks for the editor, and so
+/// makes the offer, before `make` returns; `None` if it did not.
+pub fn make<T>(make: impl FnOnce() -> T) -> (T, Option<Arc<Restart>>) {
+    let _making = lock(&MAKING);
+    let made = make();
+    let offer = lock(&OFFERED).take();
+    (made, offer.map(|offer| offer.restart))
+}
+
+/// Makes a VST3 instance, and the hidden one before the first.
+pub fn make_vst3() -> (Wrapper<Tributary>, Option<Arc<Restart>>) {
+    if cfg!(target_os = "linux") {
+        let _making = lock(&MAKING);
+        let mut hidden = lock(&HIDDEN);
+        if hidden.is_none() {
+            let wrapper = Wrapper::new();
+            let offer = lock(&OFFERED).take();
+            *hidden = offer.map(|offer| Hidden { executor: offer.executor, _wrapper: wrapper });
+        }
     }
-    // Under the same lock, so that nobody else's executor is taken for the hidden one's.
-    Wrapper::new()
+    make(Wrapper::new)
 }
 
 /// Waits until the background thread has done what was asked of it before. Call it before an
@@ -72,6 +101,6 @@ pub fn make() -> Wrapper<Tributary> {
 pub fn settle() {
     let Some(executor) = lock(&HIDDEN).as_ref().map(|hidden| hidden.executor.clone()) else { return };
     let (reached, wait) = mpsc::sync_channel(1);
-    executor.execute_background(Barrier(reached));
+    executor.execute_background(Task::Barrier(reached));
     let _ = wait.recv_timeout(PATIENCE);
 }

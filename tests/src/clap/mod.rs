@@ -173,7 +173,7 @@ impl ClapPlugin {
         }
     }
 
-    fn wants_restart(&self) -> bool {
+    fn take_restart(&self) -> bool {
         self.requests(|requests| requests.restart.swap(false, Ordering::SeqCst))
     }
 }
@@ -258,11 +258,11 @@ impl Plugin for ClapPlugin {
         let mut processor = self.start(setup)?;
         self.idle();
         // A plugin learns its rate on activation, and may ask for another one because its latency changed.
-        if self.wants_restart() {
+        if self.take_restart() {
             self.stop(processor);
             processor = self.start(setup)?;
             self.idle();
-            ensure!(!self.wants_restart(), "the plugin asks for one restart after another");
+            ensure!(!self.take_restart(), "the plugin asks for one restart after another");
         }
         let input = self.inputs()?.into_iter().next().context("the plugin has no input")?;
         let buffers = Buffers::new(setup, &input, &self.outputs()?);
@@ -276,6 +276,11 @@ impl Plugin for ClapPlugin {
             self.stop(active.processor);
             self.idle();
         }
+    }
+
+    fn wants_restart(&mut self) -> bool {
+        self.idle();
+        self.take_restart()
     }
 
     fn latency(&self) -> Result<usize> {

@@ -2,19 +2,43 @@
 
 use std::cell::{Cell, RefCell};
 use std::ffi::c_void;
-use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
+use std::thread::{self, ThreadId};
 
 use vst3::Steinberg::Vst::*;
 use vst3::Steinberg::*;
 use vst3::{Class, ComWrapper, Interface};
 
 /// The host as the plugin sees it: a name, and a place to announce changes.
-#[derive(Default)]
 pub struct Host {
     restart: AtomicI32,
+    /// In a call of `process`, where nothing may be announced.
+    processing: AtomicBool,
+    forbidden_restarts: AtomicU32,
+    main_thread: ThreadId,
 }
 
 impl Host {
+    /// For a plugin whose main thread is the calling one.
+    pub fn new() -> Self {
+        Self {
+            restart: AtomicI32::new(0),
+            processing: AtomicBool::new(false),
+            forbidden_restarts: AtomicU32::new(0),
+            main_thread: thread::current().id(),
+        }
+    }
+
+    /// Set by the host around `process`: this host's audio thread may be its main thread.
+    pub fn set_processing(&self, processing: bool) {
+        self.processing.store(processing, Ordering::Relaxed);
+    }
+
+    /// Restarts that were announced in `process` or on another thread than the main one, both against the rules.
+    pub fn forbidden_restarts(&self) -> u32 {
+        self.forbidden_restarts.load(Ordering::Relaxed)
+    }
+
     /// What the plugin has announced since the last call ([`RestartFlags_`]).
     pub fn take_restart_flags(&self) -> i32 {
         self.restart.swap(0, Ordering::SeqCst)
@@ -58,6 +82,9 @@ impl IComponentHandlerTrait for Host {
     }
 
     unsafe fn restartComponent(&self, flags: i32) -> tresult {
+        if self.processing.load(Ordering::Relaxed) || thread::current().id() != self.main_thread {
+            self.forbidden_restarts.fetch_add(1, Ordering::Relaxed);
+        }
         self.restart.fetch_or(flags, Ordering::SeqCst);
         kResultOk
     }

@@ -67,7 +67,7 @@ impl Vst3Plugin {
         let processor = component.cast::<IAudioProcessor>().context("the plugin processes no audio")?;
         let controller =
             component.cast::<IEditController>().context("the controller is a separate object")?;
-        let host = ComWrapper::new(Host::default());
+        let host = ComWrapper::new(Host::new());
         // SAFETY: host and component live; the calls come in VST3's order.
         unsafe {
             let result = component.initialize(borrowed::<_, IHostApplication>(&host).cast());
@@ -213,10 +213,10 @@ impl Plugin for Vst3Plugin {
         unsafe {
             let result = self.processor.setupProcessing(&mut process_setup);
             ensure!(result == kResultOk, "{} refuses the setup (error {result})", self.name);
-            // Changes of latency are part of the activation and looked at after it.
-            self.host.take_restart_flags();
             let result = self.component.setActive(1);
             ensure!(result == kResultOk, "{} cannot be activated (error {result})", self.name);
+            // Changes of latency are part of the activation and looked at after it.
+            self.host.take_restart_flags();
             self.processor.setProcessing(1);
         }
         let input = self.inputs()?.into_iter().next().context("the plugin has no input")?;
@@ -239,6 +239,10 @@ impl Plugin for Vst3Plugin {
                 self.component.setActive(0);
             }
         }
+    }
+
+    fn wants_restart(&mut self) -> bool {
+        self.host.take_restart_flags() & RestartFlags_::kLatencyChanged as i32 != 0
     }
 
     fn latency(&self) -> Result<usize> {
@@ -284,8 +288,14 @@ impl Plugin for Vst3Plugin {
         };
         // SAFETY: the plugin is active and processing; every pointer outlives the call. Those that are null
         // are what hosts pass for buses that nobody has connected, or are optional.
+        self.host.set_processing(true);
         let result = unsafe { self.processor.process(&mut data) };
+        self.host.set_processing(false);
         ensure!(result == kResultOk, "the plugin reports error {result}");
+        ensure!(
+            self.host.forbidden_restarts() == 0,
+            "a restart was asked for on another thread than the main one"
+        );
         for (bus, output) in active.outputs[..active.buffers.connected()].iter().enumerate() {
             active.buffers.check_silence(bus, output.silenceFlags)?;
         }

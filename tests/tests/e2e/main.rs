@@ -11,6 +11,7 @@ mod host_mistakes;
 mod input;
 mod layouts;
 mod life;
+mod models;
 mod offline;
 mod overload;
 mod parameters;

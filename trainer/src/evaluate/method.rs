@@ -26,7 +26,7 @@ enum Kind {
 }
 
 impl Method {
-    /// `mixture`, `irm`, `studio`, or a checkpoint file.
+    /// `mixture`, `irm`, `live`, `studio`, or a checkpoint file.
     ///
     /// # Errors
     /// The checkpoint cannot be read, or not be run.

@@ -37,10 +37,10 @@ pub struct Args {
     /// The folder with the songs.
     #[arg(long, value_name = "DIR")]
     pub dataset: PathBuf,
-    /// What to evaluate: the embedded checkpoint, files, or baselines; with several, each is compared with the first.
+    /// What to evaluate: embedded checkpoints, files, or baselines; with several, each is compared with the first.
     #[arg(
         long,
-        value_name = "studio|FILE|mixture|irm[,...]",
+        value_name = "live|studio|FILE|mixture|irm[,...]",
         value_delimiter = ',',
         required_unless_present = "compare"
     )]
@@ -155,7 +155,7 @@ fn names(args: &Args) -> anyhow::Result<Vec<&str>> {
     ensure!(
         names.len() >= least,
         WrongUse(format!(
-            "at least {least} checkpoint(s) are needed, such as studio, a file, mixture or irm"
+            "at least {least} checkpoint(s) are needed, such as live, studio, a file, mixture or irm"
         ))
     );
     Ok(names)

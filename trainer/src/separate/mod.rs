@@ -32,8 +32,8 @@ pub struct Args {
     /// The folder to write to.
     #[arg(short, long, value_name = "DIR")]
     pub output: PathBuf,
-    /// The embedded checkpoint `studio`, or a file.
-    #[arg(long, value_name = "studio|FILE", default_value = "studio")]
+    /// One of the embedded checkpoints `live` and `studio`, or a file.
+    #[arg(long, value_name = "live|studio|FILE", default_value = "live")]
     pub checkpoint: String,
     /// How samples are written; only float32 keeps every bit.
     #[arg(long, value_enum, default_value_t = SampleFormat::Float32)]

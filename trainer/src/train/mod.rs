@@ -36,8 +36,8 @@ pub struct Args {
     /// Goes on where the run was stopped or killed; the result is the same as without the stop.
     #[arg(long)]
     pub resume: bool,
-    /// Starts from the weights of a checkpoint: `studio` or a file.
-    #[arg(long, value_name = "studio|FILE", conflicts_with = "resume")]
+    /// Starts from the weights of a checkpoint: `live`, `studio` or a file.
+    #[arg(long, value_name = "live|studio|FILE", conflicts_with = "resume")]
     pub init_from: Option<String>,
     /// With --init-from: takes the tensors that fit from a checkpoint of another architecture, and says which do not.
     #[arg(long, requires = "init_from")]

@@ -2,8 +2,9 @@
 //!
 //! Every interface is forwarded; what needs care is written out.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
+use nice_plug::prelude::Param;
 use nice_plug::wrapper::vst3::Wrapper;
 use vst3::Steinberg::Vst::BusDirections_::{kInput, kOutput};
 use vst3::Steinberg::Vst::CString;
@@ -11,8 +12,10 @@ use vst3::Steinberg::Vst::ChannelContext::{IInfoListener, IInfoListenerTrait};
 use vst3::Steinberg::Vst::MediaTypes_::kAudio;
 use vst3::Steinberg::Vst::*;
 use vst3::Steinberg::*;
-use vst3::{Class, ComRef};
+use vst3::{Class, ComPtr, ComRef};
 
+use crate::params::MODEL_ID;
+use crate::restart::Restart;
 use crate::shim::keeper;
 use crate::shim::scratch::{Channels, Layout, MAX_BUSES, Scratch};
 use crate::{MAX_BLOCK, Tributary};
@@ -20,9 +23,27 @@ use crate::{MAX_BLOCK, Tributary};
 /// No state of ours is near this long. A longer one is damaged, and is not given memory.
 const MAX_STATE_BYTES: i64 = 1 << 20;
 
+/// nice-plug's number for the parameter that chooses the model: the hash of its id.
+const MODEL: ParamID = hash(MODEL_ID);
+
+/// nice-plug's own is private.
+const fn hash(id: &str) -> ParamID {
+    let (bytes, mut hash, mut index): (_, ParamID, _) = (id.as_bytes(), 0, 0);
+    while index < bytes.len() {
+        hash = hash.wrapping_mul(31).wrapping_add(bytes[index] as ParamID);
+        index += 1;
+    }
+    // The rest is for parameters of the host's.
+    hash & (ParamID::MAX >> 1)
+}
+
 /// What the host holds.
 pub struct Instance {
     inner: Wrapper<Tributary>,
+    /// The instance's way to the host; `None` if nice-plug kept it to itself.
+    restart: Option<Arc<Restart>>,
+    /// Where the host wants to hear of changes.
+    handler: Arc<Handler>,
     /// The longest block that `setupProcessing` promised, frames.
     max_frames: Mutex<usize>,
     /// Made by `setActive`, used by `process`, which the host never calls at the same time.
@@ -37,7 +58,26 @@ impl Class for Instance {
 impl Instance {
     /// An instance with nothing running.
     pub fn new() -> Self {
-        Self { inner: keeper::make(), max_frames: Mutex::new(0), scratch: Mutex::new(None) }
+        let (inner, restart) = keeper::make_vst3();
+        let handler = Arc::new(Handler::default());
+        if let Some(restart) = &restart {
+            let handler = handler.clone();
+            restart.set_host(Box::new(move || handler.latency_will_change()));
+        }
+        Self { inner, restart, handler, max_frames: Mutex::new(0), scratch: Mutex::new(None) }
+    }
+
+    fn set_active_for_restart(&self, active: bool) {
+        if let Some(restart) = &self.restart {
+            restart.set_active(active);
+        }
+    }
+
+    /// Asks for a restart if one is due. Main thread only.
+    fn restart_if_due(&self) {
+        if let Some(restart) = self.restart.as_ref().filter(|restart| restart.take_due()) {
+            restart.ask();
+        }
     }
 
     /// The layout that nice-plug has at present.
@@ -60,6 +100,30 @@ impl Instance {
     #[expect(clippy::disallowed_methods, reason = "activation and its end, on the main thread")]
     fn set_scratch(&self, scratch: Option<Scratch>) {
         *self.scratch.lock().unwrap_or_else(PoisonError::into_inner) = scratch;
+    }
+}
+
+/// The host's ear for changes.
+#[derive(Default)]
+struct Handler(Mutex<Option<ComPtr<IComponentHandler>>>);
+
+impl Handler {
+    #[expect(clippy::disallowed_methods, reason = "the main thread only")]
+    fn set(&self, handler: Option<ComPtr<IComponentHandler>>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = handler;
+    }
+
+    /// VST3's way to ask for a restart: the host has to deactivate and activate the plugin before it asks for
+    /// the new latency. Some hosts ask at once, and are told the old one.
+    #[expect(clippy::disallowed_methods, reason = "the main thread only")]
+    fn latency_will_change(&self) {
+        // Not under the lock: the host may do all of it before it returns.
+        let handler = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(handler) = handler {
+            // SAFETY: the host's object, to which we hold a reference; on the main thread. A host that cannot
+            // do it leaves us as we are.
+            unsafe { handler.restartComponent(RestartFlags_::kLatencyChanged as int32) };
+        }
     }
 }
 
@@ -112,8 +176,10 @@ impl IComponentTrait for Instance {
             let Some(layout) = self.layout() else { return kResultFalse };
             self.set_scratch(Some(Scratch::new(layout, frames.min(MAX_BLOCK))));
         }
+        self.set_active_for_restart(false);
         // SAFETY: no pointers.
         let result = unsafe { self.inner.setActive(state) };
+        self.set_active_for_restart(state != 0 && result == kResultOk);
         if state == 0 {
             self.set_scratch(None);
         }
@@ -136,7 +202,9 @@ impl IComponentTrait for Instance {
             return kResultFalse;
         }
         // SAFETY: forwarded.
-        unsafe { IComponentTrait::setState(&self.inner, state) }
+        let result = unsafe { IComponentTrait::setState(&self.inner, state) };
+        self.restart_if_due();
+        result
     }
 }
 
@@ -151,9 +219,30 @@ impl IEditControllerTrait for Instance {
         normalizedParamToPlain(id: ParamID, value: ParamValue) -> ParamValue;
         plainParamToNormalized(id: ParamID, value: ParamValue) -> ParamValue;
         getParamNormalized(id: ParamID) -> ParamValue;
-        setParamNormalized(id: ParamID, value: ParamValue) -> tresult;
-        setComponentHandler(handler: *mut IComponentHandler) -> tresult;
         createView(name: FIDString) -> *mut IPlugView;
+    }
+
+    /// While it plays, nice-plug leaves changes to `process`. But the model is chosen here, on the main thread,
+    /// where a restart can be asked for, and must be known when the host restarts.
+    unsafe fn setParamNormalized(&self, id: ParamID, value: ParamValue) -> tresult {
+        // SAFETY: no pointers.
+        let result = unsafe { self.inner.setParamNormalized(id, value) };
+        if id == MODEL
+            && let Some(restart) = &self.restart
+        {
+            let model = restart.params().model.as_ptr();
+            // SAFETY: the parameters live as long as `restart`; this stores a number.
+            unsafe { model._internal_set_normalized_value((value as f32).clamp(0.0, 1.0)) };
+            self.restart_if_due();
+        }
+        result
+    }
+
+    unsafe fn setComponentHandler(&self, handler: *mut IComponentHandler) -> tresult {
+        // SAFETY: null, or the host's object.
+        self.handler.set(unsafe { ComRef::from_raw(handler) }.map(|handler| handler.to_com_ptr()));
+        // SAFETY: forwarded.
+        unsafe { self.inner.setComponentHandler(handler) }
     }
 
     /// nice-plug panics for the index after the last.

@@ -13,6 +13,7 @@ use anyhow::{Context, Result, ensure};
 use clap::{Parser, ValueEnum};
 use engine::Stem;
 use engine::audio::AudioBuffer;
+use tests::model::{Model, choose};
 use tests::play::from_frame;
 use tests::plugin::{Format, Setup, Wiring};
 use tests::{bundles, plugin};
@@ -47,6 +48,12 @@ struct Arguments {
     /// Pace the blocks like a sound card, and count those that are late; the default
     #[arg(long)]
     realtime: bool,
+    /// Which of the plugin's models separates; the plugin is restarted for it. Default: as the plugin comes
+    #[arg(long, value_enum)]
+    model: Option<ModelName>,
+    /// So many instances at once, each on an audio thread of its own; figures are of all of them, files of the first
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
+    instances: u32,
     /// A mono track: the song's channels are mixed
     #[arg(long)]
     mono: bool,
@@ -66,7 +73,7 @@ struct Arguments {
     #[arg(long, value_name = "FILE")]
     spectrograms: Option<PathBuf>,
     /// Fail at the first system call that the plugin makes on the audio thread (Linux, not offline)
-    #[arg(long, conflicts_with = "offline")]
+    #[arg(long, conflicts_with_all = ["offline", "instances"])]
     forbid_system_calls: bool,
 }
 
@@ -74,6 +81,12 @@ struct Arguments {
 enum FormatName {
     Clap,
     Vst3,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum ModelName {
+    Live,
+    Studio,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -117,8 +130,20 @@ fn run(arguments: Arguments) -> Result<()> {
         (true, _) => Pace::Offline,
         (false, guarded) => Pace::SoundCard { guarded },
     };
-    let plugin = plugin::load(format, &bundle)?;
-    let played = Session::new(plugin, setup, &song.audio)?.play(pace)?;
+    let model = arguments.model.map(|name| match name {
+        ModelName::Live => Model::Live,
+        ModelName::Studio => Model::Studio,
+    });
+    let mut sessions = Vec::new();
+    for _ in 0..arguments.instances {
+        let mut plugin = plugin::load(format, &bundle)?;
+        if let Some(model) = model {
+            choose(&mut *plugin, setup, model)?;
+        }
+        sessions.push(Session::new(plugin, setup, &song.audio)?);
+    }
+    let concert = session::play(sessions, pace)?;
+    let played = concert.played.first().context("nothing was played")?;
 
     let main = from_frame(&played.take.main, played.latency);
     let stems = played.take.stems.as_ref().map(|s| s.each_ref().map(|stem| from_frame(stem, played.latency)));
@@ -126,7 +151,8 @@ fn run(arguments: Arguments) -> Result<()> {
     for (stem, audio) in Stem::ALL.iter().zip(stems.iter().flatten()) {
         write(&arguments.output, stem.name(), audio, setup.sample_rate)?;
     }
-    let report = Report::new(&arguments, &bundle, &song, &played, &main, stems.as_ref(), references.as_ref());
+    let report =
+        Report::new(&arguments, &bundle, &song, &concert, &main, stems.as_ref(), references.as_ref());
     print!("{report}");
     if let Some(file) = &arguments.json {
         report.write(file)?;

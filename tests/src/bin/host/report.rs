@@ -9,9 +9,10 @@ use anyhow::{Context, Result};
 use engine::audio::AudioBuffer;
 use engine::{STEMS, Stem};
 use serde::Serialize;
-use tests::measure::{SDR_DEFINITION, dropouts, null_db, peak_db, rms_db, sdr_db, sum};
+use tests::measure::{Dropouts, SDR_DEFINITION, dropouts, null_db, peak_db, rms_db, sdr_db, sum};
+use tests::play::from_frame;
 
-use crate::session::Played;
+use crate::session::{Concert, Played};
 use crate::song::Song;
 use crate::{Arguments, Buses, FormatName};
 
@@ -26,22 +27,25 @@ pub struct Report {
     block: u32,
     offline: bool,
     mono: bool,
+    instances: u32,
     buses_connected: &'static str,
     seconds: f64,
     latency_frames: usize,
     latency_ms: f64,
-    /// Sum of the stems against the input; null without stems.
+    /// Sum of the stems against the input, the worst of all instances; null without stems.
     null_db: Option<f64>,
     /// Main bus against the input.
     main_null_db: f64,
-    /// Events in which the stems do not add up to the input; null without stems, where they cannot be seen.
+    /// Of all instances: events in which the stems do not add up to the input; null without stems, where they cannot be seen.
     dropouts: Option<usize>,
     dropouts_after_first_second: Option<usize>,
     dropout_frames: Option<usize>,
-    /// `process` calls that ended after the next block was due; null offline.
+    /// `process` calls that ended after the next block was due, of all instances; null offline.
     late_calls: Option<usize>,
-    /// Time needed for a second of audio: offline the wall time, else the processor time of the plugin's threads.
+    /// Time needed for a second of audio: offline the wall time, else the processor time of all instances' threads.
     real_time_factor: Option<f64>,
+    /// Cores that other programs and machines used meanwhile; null where the system does not say.
+    others_cores: Option<f64>,
     call_ms_median: f64,
     call_ms_max: f64,
     buses: Vec<BusLevel>,
@@ -72,28 +76,39 @@ struct StemSdr {
 }
 
 impl Report {
-    /// Measures. `main` and `stems` have their latency removed.
+    /// Measures. `main` and `stems` are the first instance's and have their latency removed.
     pub fn new(
         arguments: &Arguments,
         bundle: &Path,
         song: &Song,
-        played: &Played,
+        concert: &Concert,
         main: &AudioBuffer,
         stems: Option<&[AudioBuffer; STEMS]>,
         references: Option<&[AudioBuffer; STEMS]>,
     ) -> Self {
-        let mixture = &song.mixture;
+        let (mixture, played) = (&song.mixture, &concert.played[0]);
         let rate = f64::from(song.sample_rate);
         let seconds = song.audio.frames() as f64 / rate;
-        let sum = stems.map(sum);
-        let dropouts = sum.as_ref().map(|sum| dropouts(sum, mixture, song.sample_rate));
+        let sums: Option<Vec<AudioBuffer>> = concert.played.iter().map(stem_sum).collect();
+        let worst_null =
+            |sums: &Vec<AudioBuffer>| sums.iter().map(|sum| null_db(sum, mixture)).reduce(f64::max);
+        let all_dropouts = |sums: &Vec<AudioBuffer>| {
+            let each = sums.iter().map(|sum| dropouts(sum, mixture, song.sample_rate));
+            each.fold(Dropouts::default(), |all, one| Dropouts {
+                events: all.events + one.events,
+                frames: all.frames + one.frames,
+                in_first_second: all.in_first_second + one.in_first_second,
+            })
+        };
+        let dropouts = sums.as_ref().map(all_dropouts);
         let main_expected = if main.channels() == 1 { &song.audio } else { mixture };
         let names = std::iter::once("main").chain(Stem::ALL.iter().map(|stem| stem.name()));
         let buses = names
             .zip(std::iter::once(main).chain(stems.into_iter().flatten()))
             .map(|(name, audio)| BusLevel { name, peak_db: peak_db(audio), rms_db: rms_db(audio) })
             .collect();
-        let mut calls = played.calls.clone();
+        let mut calls: Vec<Duration> =
+            concert.played.iter().flat_map(|it| it.calls.iter().copied()).collect();
         calls.sort_unstable();
         let milliseconds = |call: Option<&Duration>| call.map_or(0.0, |call| call.as_secs_f64() * 1e3);
         Self {
@@ -108,6 +123,7 @@ impl Report {
             block: arguments.block,
             offline: arguments.offline,
             mono: arguments.mono,
+            instances: arguments.instances,
             buses_connected: match arguments.buses {
                 Buses::All => "all",
                 Buses::Main => "main",
@@ -115,18 +131,19 @@ impl Report {
             seconds,
             latency_frames: played.latency,
             latency_ms: played.latency as f64 / rate * 1e3,
-            null_db: sum.as_ref().map(|sum| null_db(sum, mixture)),
+            null_db: sums.as_ref().and_then(worst_null),
             main_null_db: null_db(main, main_expected),
             dropouts: dropouts.map(|found| found.events),
             dropouts_after_first_second: dropouts.map(|found| found.events - found.in_first_second),
             dropout_frames: dropouts.map(|found| found.frames),
-            late_calls: (!arguments.offline).then_some(played.late_calls),
+            late_calls: (!arguments.offline).then(|| concert.played.iter().map(|it| it.late_calls).sum()),
             real_time_factor: if arguments.offline {
-                Some(played.wall_seconds)
+                concert.played.iter().map(|it| it.wall_seconds).reduce(f64::max)
             } else {
-                played.plugin_seconds
+                concert.plugin_seconds
             }
             .map(|needed| needed * rate / (song.audio.frames() + played.latency) as f64),
+            others_cores: concert.others_cores,
             call_ms_median: milliseconds(calls.get(calls.len() / 2)),
             call_ms_max: milliseconds(calls.last()),
             buses,
@@ -155,6 +172,11 @@ impl Report {
     }
 }
 
+/// One instance's stems added up, without their latency; `None` without stems.
+fn stem_sum(played: &Played) -> Option<AudioBuffer> {
+    Some(from_frame(&sum(played.take.stems.as_ref()?), played.latency))
+}
+
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let way = if self.offline { "offline" } else { "in real time" };
@@ -163,6 +185,9 @@ impl fmt::Display for Report {
             "{} ({}), {} Hz, blocks of {}, {way}",
             self.plugin, self.format, self.sample_rate, self.block
         )?;
+        if self.instances > 1 {
+            writeln!(f, "instances      {} at once", self.instances)?;
+        }
         writeln!(f, "latency        {} frames, {:.1} ms", self.latency_frames, self.latency_ms)?;
         let null = |db: f64| if db <= -300.0 { "the same samples".to_owned() } else { format!("{db:.1} dB") };
         writeln!(f, "main - input   {}", null(self.main_null_db))?;
@@ -185,6 +210,9 @@ impl fmt::Display for Report {
         if let Some(factor) = self.real_time_factor {
             let what = if self.offline { "wall time" } else { "processor time" };
             writeln!(f, "real time      {factor:.3} s of {what} for a second of audio")?;
+        }
+        if let Some(others) = self.others_cores {
+            writeln!(f, "other programs {others:.2} cores used meanwhile")?;
         }
         for bus in &self.buses {
             writeln!(f, "{:14} peak {:6.1} dB, rms {:6.1} dB", bus.name, bus.peak_db, bus.rms_db)?;

@@ -1,4 +1,4 @@
-//! One song on an audio thread of its own, while the main thread shows how far it is.
+//! A song on an audio thread of its own, or on several at once, while the main thread shows how far it is.
 
 use std::cell::UnsafeCell;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use tests::play::{Take, has_stems, padded};
 use tests::plugin::{Plugin, Setup};
 
-use crate::time::{Whose, processor_seconds};
+use crate::time::{Whose, become_audio_thread, machine_seconds, processor_seconds};
 
 /// How time passes for the plugin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,8 +38,8 @@ pub struct Played {
     pub late_calls: usize,
     /// From the first block to the last, seconds.
     pub wall_seconds: f64,
-    /// Processor time of the plugin's threads and of its `process` calls; `None` where the system does not say.
-    pub plugin_seconds: Option<f64>,
+    /// Processor time of the audio thread; `None` where the system does not say.
+    thread_seconds: Option<f64>,
     /// The plugin's name.
     pub plugin: String,
 }
@@ -72,63 +72,35 @@ impl Session {
             calls: Vec::with_capacity(input.frames().div_ceil(setup.largest_block)),
             late_calls: 0,
             wall_seconds: 0.0,
-            plugin_seconds: None,
+            thread_seconds: None,
             plugin: plugin.name().to_owned(),
         };
         Ok(Self { plugin, setup, input, played, failure: None })
     }
 
-    /// Plays the song and its tail.
-    ///
-    /// # Errors
-    /// The plugin reports one, or breaks a rule.
-    pub fn play(self, pace: Pace) -> Result<Played> {
-        let frames = self.input.frames();
-        let sample_rate = self.setup.sample_rate as usize;
-        let stage = Arc::new(Stage {
-            session: UnsafeCell::new(self),
-            frames: AtomicUsize::new(0),
-            finished: AtomicBool::new(false),
-        });
-        let on_stage = Arc::clone(&stage);
-        let audio_thread = thread::Builder::new()
-            .name("audio".to_owned())
-            .spawn(move || on_stage.play(pace))
-            .context("cannot start the audio thread")?;
-        let bar = progress_bar(frames / sample_rate);
-        while !stage.finished.load(Ordering::Acquire) && !audio_thread.is_finished() {
-            bar.set_position((stage.frames.load(Ordering::Relaxed) / sample_rate) as u64);
-            thread::sleep(Duration::from_millis(30));
-        }
-        bar.finish_and_clear();
-        if pace != (Pace::SoundCard { guarded: true }) {
-            audio_thread.join().map_err(|_| anyhow!("the audio thread panicked"))?;
-        }
-        let finished = stage.finished.load(Ordering::Acquire);
-        anyhow::ensure!(finished, "the audio thread ended early");
-        // SAFETY: the audio thread has ended, or, if guarded, does not touch the session after `finished`.
-        let session = unsafe { &mut *stage.session.get() };
-        if let Some(failure) = session.failure.take() {
+    fn take_result(&mut self) -> Result<Played> {
+        if let Some(failure) = self.failure.take() {
             return Err(failure);
         }
         let shape = Take { main: AudioBuffer::default(), stems: None };
         Ok(Played {
-            take: std::mem::replace(&mut session.played.take, shape),
-            calls: std::mem::take(&mut session.played.calls),
-            plugin: std::mem::take(&mut session.played.plugin),
-            ..session.played
+            take: std::mem::replace(&mut self.played.take, shape),
+            calls: std::mem::take(&mut self.played.calls),
+            plugin: std::mem::take(&mut self.played.plugin),
+            ..self.played
         })
     }
 
     /// On the audio thread. In a guarded session nothing here allocates or calls the system, but for errors.
-    fn run(&mut self, pace: Pace, done: &AtomicUsize) -> Result<()> {
-        if pace == (Pace::SoundCard { guarded: true }) {
-            forbid_system_calls()?;
+    fn run(&mut self, pace: Pace, start: Instant, done: &AtomicUsize) -> Result<()> {
+        match pace {
+            Pace::Offline => {}
+            Pace::SoundCard { guarded: true } => forbid_system_calls()?,
+            Pace::SoundCard { guarded: false } => become_audio_thread(),
         }
         let frames = self.input.frames();
-        let program_before = processor_seconds(Whose::Program);
         let thread_before = processor_seconds(Whose::Thread);
-        let start = Instant::now();
+        let begun = Instant::now();
         let mut position = 0;
         let mut block: [&[f32]; 2] = [&[]; 2];
         while position < frames {
@@ -150,18 +122,88 @@ impl Session {
             position = end;
             done.store(position, Ordering::Relaxed);
         }
-        self.played.wall_seconds = start.elapsed().as_secs_f64();
-        // This thread's own time is mostly waiting for the next block: only its calls count.
-        let elapsed = |whose, before: Option<f64>| Some(processor_seconds(whose)? - before?);
-        let calls: f64 = self.played.calls.iter().map(Duration::as_secs_f64).sum();
-        let own = elapsed(Whose::Thread, thread_before);
-        let in_calls = own.map(|own| own.min(calls));
-        self.played.plugin_seconds = elapsed(Whose::Program, program_before)
-            .zip(own)
-            .zip(in_calls)
-            .map(|((all, own), calls)| all - own + calls);
+        self.played.wall_seconds = begun.elapsed().as_secs_f64();
+        self.played.thread_seconds = elapsed(Whose::Thread, thread_before);
         Ok(())
     }
+}
+
+/// Processor time since `before`, seconds.
+fn elapsed(whose: Whose, before: Option<f64>) -> Option<f64> {
+    Some(processor_seconds(whose)? - before?)
+}
+
+/// How it went for all.
+pub struct Concert {
+    /// In the order of the sessions.
+    pub played: Vec<Played>,
+    /// Processor time of the plugins' threads and of their `process` calls; `None` where the system does not say.
+    pub plugin_seconds: Option<f64>,
+    /// How many cores were not ours, because other programs or other machines used them; `None` where the system
+    /// does not say.
+    pub others_cores: Option<f64>,
+}
+
+/// Plays each session's song and tail on an audio thread of its own, all at once. Their blocks are due at the
+/// same moments, as in a workstation with one sound card.
+///
+/// # Errors
+/// A plugin reports one, or breaks a rule.
+pub fn play(sessions: Vec<Session>, pace: Pace) -> Result<Concert> {
+    let first = sessions.first().context("nothing to play")?;
+    let (frames, sample_rate) = (first.input.frames(), first.setup.sample_rate as usize);
+    let program_before = processor_seconds(Whose::Program);
+    let (machine_before, before) = (machine_seconds(), Instant::now());
+    // Time for all threads to begin.
+    let start = Instant::now() + Duration::from_millis(5);
+    let mut stages = Vec::new();
+    let mut threads = Vec::new();
+    for session in sessions {
+        let stage = Arc::new(Stage {
+            session: UnsafeCell::new(session),
+            frames: AtomicUsize::new(0),
+            finished: AtomicBool::new(false),
+        });
+        stages.push(Arc::clone(&stage));
+        let thread = thread::Builder::new().name("audio".to_owned()).spawn(move || stage.play(pace, start));
+        threads.push(thread.context("cannot start an audio thread")?);
+    }
+    let bar = progress_bar(frames / sample_rate);
+    let plays = |(stage, thread): (&Arc<Stage>, &thread::JoinHandle<()>)| {
+        !stage.finished.load(Ordering::Acquire) && !thread.is_finished()
+    };
+    while stages.iter().zip(&threads).any(plays) {
+        let done = stages.iter().map(|stage| stage.frames.load(Ordering::Relaxed)).min().unwrap_or(0);
+        bar.set_position((done / sample_rate) as u64);
+        thread::sleep(Duration::from_millis(30));
+    }
+    bar.finish_and_clear();
+    if pace != (Pace::SoundCard { guarded: true }) {
+        for thread in threads {
+            thread.join().map_err(|_| anyhow!("an audio thread panicked"))?;
+        }
+    }
+    let program = elapsed(Whose::Program, program_before);
+    let seconds = before.elapsed().as_secs_f64();
+    let machine = machine_seconds().zip(machine_before).map(|(now, before)| now - before);
+    let others_cores = machine.zip(program).map(|(all, ours)| ((all - ours) / seconds).max(0.0));
+    let played: Result<Vec<Played>> = stages
+        .iter()
+        .map(|stage| {
+            anyhow::ensure!(stage.finished.load(Ordering::Acquire), "an audio thread ended early");
+            // SAFETY: the audio thread has ended, or, if guarded, does not touch the session after `finished`.
+            unsafe { &mut *stage.session.get() }.take_result()
+        })
+        .collect();
+    let played = played?;
+    // The audio threads' own time is mostly waiting for the next block: only their calls count.
+    let waiting = |played: &Played| {
+        let calls: f64 = played.calls.iter().map(Duration::as_secs_f64).sum();
+        Some((played.thread_seconds? - calls).max(0.0))
+    };
+    let waiting: Option<f64> = played.iter().map(waiting).sum();
+    let plugin_seconds = program.zip(waiting).map(|(all, waiting)| all - waiting);
+    Ok(Concert { played, plugin_seconds, others_cores })
 }
 
 /// What both threads see.
@@ -179,10 +221,10 @@ unsafe impl Send for Stage {}
 unsafe impl Sync for Stage {}
 
 impl Stage {
-    fn play(&self, pace: Pace) {
+    fn play(&self, pace: Pace, start: Instant) {
         // SAFETY: the main thread waits for `finished`.
         let session = unsafe { &mut *self.session.get() };
-        session.failure = session.run(pace, &self.frames).err();
+        session.failure = session.run(pace, start, &self.frames).err();
         self.finished.store(true, Ordering::Release);
         if pace == (Pace::SoundCard { guarded: true }) {
             // Ending a thread takes system calls; the program's end will end this one.
@@ -198,9 +240,10 @@ fn duration(frames: usize, sample_rate: u32) -> Duration {
     Duration::from_secs_f64(frames as f64 / f64::from(sample_rate))
 }
 
-/// Sleeping is inexact and a system call, spinning takes a core; so both, or spinning alone.
+/// Sleeping is inexact and a system call, spinning takes a core; so both, or spinning alone. Little of it, because
+/// there may be several audio threads, and the plugins need the cores.
 fn wait_until(due: Instant, guarded: bool) {
-    const SPIN: Duration = Duration::from_micros(500);
+    const SPIN: Duration = Duration::from_micros(50);
     if !guarded && let Some(left) = due.checked_duration_since(Instant::now() + SPIN) {
         thread::sleep(left);
     }
