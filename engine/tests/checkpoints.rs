@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use candle_core::{Device, Tensor};
 use engine::checkpoint::{Checkpoint, FORMAT, Foreign, ForeignHints, Header, Precision, read_state_dict};
-use engine::model::{Architecture, Growth, Mode, Params, WaveUnetDptConfig};
+use engine::model::{Architecture, BandDptConfig, Growth, Mode, Params, WaveUnetDptConfig};
 use engine::separator::ChunkPlan;
 use engine::{Stem, checkpoint};
 
@@ -128,6 +128,41 @@ fn a_wrong_shape_a_missing_and_a_superfluous_tensor_are_named() {
     let mut extra = tensors.clone();
     extra.insert("extra".into(), Tensor::zeros(1, candle_core::DType::F32, &Device::Cpu).unwrap());
     assert!(refused(extra).contains("tensor extra does not belong"));
+}
+
+#[test]
+fn a_network_with_windows_has_a_plan_for_them_and_one_that_streams_has_none() {
+    let refused = |header, tensors| match Checkpoint::new(header, tensors, "test") {
+        Ok(_) => panic!("accepted"),
+        Err(error) => error.to_string(),
+    };
+    let (with_windows, tensors) = small();
+    let plan = with_windows.chunk;
+    let text = refused(Header { chunk: None, ..with_windows.clone() }, tensors);
+    assert!(text.contains("wave_unet_dpt needs `chunk`"), "{text}");
+
+    let architecture = Architecture::BandDpt(BandDptConfig {
+        analysis_window: 64,
+        synthesis_window: 32,
+        hop: 16,
+        bands: vec![1, 32],
+        size: 8,
+        blocks: 1,
+        ..BandDptConfig::default()
+    });
+    let params = Params::fresh(1, &Device::Cpu);
+    architecture.build(&params).unwrap();
+    let tensors: BTreeMap<_, _> =
+        params.into_variables().into_iter().map(|(n, p)| (n, p.var.as_tensor().detach())).collect();
+    let header = Header { architecture, ..with_windows };
+    let text = refused(header.clone(), tensors.clone());
+    assert!(text.contains("band_dpt runs hop by hop and has no `chunk`"), "{text}");
+    let bytes = bytes_of(Header { chunk: None, ..header }, tensors, Precision::F32);
+    let read = Checkpoint::from_bytes(&bytes, "test").unwrap();
+    assert_eq!(read.header().chunk, None);
+    let spec = read.separator().unwrap().spec();
+    assert_eq!((spec.hop, spec.latency), (16, 16));
+    assert!(read.separator_with(plan.unwrap()).is_err());
 }
 
 #[test]

@@ -1,4 +1,6 @@
-//! How the process keeps its memory.
+//! How much memory the process holds, and how it keeps it.
+
+use sysinfo::{ProcessRefreshKind, ProcessesToUpdate, System};
 
 /// Keeps freed memory for the next step instead of giving it back to the system: training takes and frees gigabytes
 /// in each step, and the system would clear every page again. To be called before threads start; does nothing where
@@ -12,4 +14,12 @@ pub fn keep() {
         libc::mallopt(libc::M_MMAP_MAX, 0);
         libc::mallopt(libc::M_TRIM_THRESHOLD, -1);
     }
+}
+
+/// Bytes of the process now, where the machine tells.
+pub fn resident(system: &mut Result<System, sysinfo::Error>) -> Option<u64> {
+    let (Ok(system), Ok(pid)) = (system, sysinfo::get_current_pid()) else { return None };
+    let what = ProcessRefreshKind::nothing().with_memory();
+    system.refresh_processes_specifics(ProcessesToUpdate::Some(&[pid]), false, what);
+    system.process(pid).map(sysinfo::Process::memory)
 }

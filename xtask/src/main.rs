@@ -52,10 +52,11 @@ enum Chore {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<OsString>,
     },
-    /// Compare with the field's reference programs (PyTorch, museval), which are installed under target/python
+    /// Compare with the field's reference programs (PyTorch, museval, ONNX Runtime), which are installed under
+    /// target/python
     Bench {
-        /// What is compared
-        subject: bench::Subject,
+        /// What is compared; everything if it is left out
+        subject: Option<bench::Subject>,
         /// Passed on to the comparison
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<OsString>,
@@ -75,7 +76,7 @@ fn main() -> ExitCode {
         Chore::Install => install::run(&workspace),
         Chore::Demo { song } => demo::run(&workspace, song),
         Chore::Host { arguments } => demo::host(&workspace, arguments),
-        Chore::Bench { subject, arguments } => bench::run(&workspace, subject, arguments),
+        Chore::Bench { subject, arguments } => bench::run(&workspace, subject, &arguments),
         Chore::Test => test::run(&workspace),
     });
     match result {

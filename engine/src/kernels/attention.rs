@@ -1,91 +1,103 @@
 //! Attention of one query over keys and values that lie ready, and the ring in which a stream keeps them.
 
 use super::Isa;
-use super::elementwise::exp;
+use super::elementwise::{exp, fold};
 use super::isa::{kernel, madd};
 
-/// Numbers of a head that are summed side by side.
+/// Numbers that are summed side by side.
 const LANES: usize = 16;
 
 kernel! {
-    /// One query of one head, `[head]`, scaled already: softmax of its products with `scores.len()` keys, added to what
-    /// `scores` holds, weights the values. Keys lie by number, `keys[d * stride + i]`, values by key,
-    /// `values[i * row + d]`. Into `out`, `[head]`.
-    pub fn attend(
+    /// One query, `[heads * head]`, scaled already, over keys and values: for each head, softmax of the products with its
+    /// keys, added to what `scores` `[heads][stride]` holds, weights its values, into `out` `[heads * head]`. Keys lie by
+    /// number, `keys[d * stride + i]`, values by key, `values[i * row + d]`. `stride` is a multiple of [`LANES`]; of
+    /// keys that are none the scores are minus infinity, and values are read for the first `count` only.
+    fn attend(
         query: &[f32],
         keys: &[f32],
         stride: usize,
         values: &[f32],
         row: usize,
+        count: usize,
         scores: &mut [f32],
         out: &mut [f32],
     ) {
-        let count = scores.len();
-        // Sums of so many keys at a time stay in registers.
-        let mut first = 0;
-        while first < count {
-            let width = LANES.min(count - first);
-            let mut sums = [0.0f32; LANES];
-            sums[..width].copy_from_slice(&scores[first..first + width]);
-            if width == LANES {
-                for (d, q) in query.iter().enumerate() {
-                    let key = &keys[d * stride + first..][..LANES];
+        let head = query.len() / (scores.len() / stride);
+        let heads = query.chunks_exact(head).zip(keys.chunks_exact(head * stride));
+        let heads = heads.zip(scores.chunks_exact_mut(stride)).zip(out.chunks_exact_mut(head));
+        for (index, (((query, keys), scores), out)) in heads.enumerate() {
+            let scores = scores.as_chunks_mut::<LANES>().0;
+            let mut largest = [f32::NEG_INFINITY; LANES];
+            for (chunk, scores) in scores.iter_mut().enumerate() {
+                let mut sums = *scores;
+                for (q, keys) in query.iter().zip(keys.chunks_exact(stride)) {
+                    let key = &keys.as_chunks::<LANES>().0[chunk];
                     for lane in 0..LANES {
                         sums[lane] = madd::<FMA>(*q, key[lane], sums[lane]);
                     }
                 }
-            } else {
-                for (d, q) in query.iter().enumerate() {
-                    for (sum, key) in sums.iter_mut().zip(&keys[d * stride + first..][..width]) {
-                        *sum = madd::<FMA>(*q, *key, *sum);
-                    }
-                }
-            }
-            scores[first..first + width].copy_from_slice(&sums[..width]);
-            first += width;
-        }
-
-        let mut lanes = [f32::NEG_INFINITY; LANES];
-        for chunk in scores.chunks(LANES) {
-            lanes.iter_mut().zip(chunk).for_each(|(lane, x)| *lane = if *x > *lane { *x } else { *lane });
-        }
-        let largest = lanes.iter().fold(f32::NEG_INFINITY, |a, b| if *b > a { *b } else { a });
-        let mut sums = [0.0f32; LANES];
-        for chunk in scores.chunks_mut(LANES) {
-            for (sum, x) in sums.iter_mut().zip(chunk) {
-                *x = exp::<FMA>(*x - largest);
-                *sum += *x;
-            }
-        }
-        let factor = 1.0 / sums.iter().sum::<f32>();
-
-        let (blocks, rest) = out.as_chunks_mut::<LANES>();
-        for (block, out) in blocks.iter_mut().enumerate() {
-            // Two sums, so that one addition need not wait for the other.
-            let mut sums = [[0.0f32; LANES]; 2];
-            for (i, weight) in scores.iter().enumerate() {
-                let value = &values[i * row + block * LANES..][..LANES];
                 for lane in 0..LANES {
-                    sums[i % 2][lane] = madd::<FMA>(*weight, value[lane], sums[i % 2][lane]);
+                    largest[lane] = if sums[lane] > largest[lane] { sums[lane] } else { largest[lane] };
+                }
+                *scores = sums;
+            }
+            let largest = fold(largest, |a, b| if b > a { b } else { a });
+            let mut sums = [0.0f32; LANES];
+            for scores in scores.iter_mut() {
+                for lane in 0..LANES {
+                    scores[lane] = exp::<FMA>(scores[lane] - largest);
+                    sums[lane] += scores[lane];
                 }
             }
-            (0..LANES).for_each(|lane| out[lane] = (sums[0][lane] + sums[1][lane]) * factor);
+            let factor = 1.0 / fold(sums, |a, b| a + b);
+            mix::<FMA>(&scores.as_flattened()[..count], &values[index * head..], row, factor, out);
         }
-        let done = blocks.len() * LANES;
-        for (d, out) in rest.iter_mut().enumerate() {
-            let sum: f32 = scores.iter().enumerate().map(|(i, weight)| weight * values[i * row + done + d]).sum();
-            *out = sum * factor;
+    }
+}
+
+/// `out = factor * sum of weights[i] * values[i * row..]`.
+#[inline(always)]
+fn mix<const FMA: bool>(weights: &[f32], values: &[f32], row: usize, factor: f32, out: &mut [f32]) {
+    let (blocks, rest) = out.as_chunks_mut::<LANES>();
+    for (block, out) in blocks.iter_mut().enumerate() {
+        // Four sums, so that one addition need not wait for the other.
+        let mut sums = [[0.0f32; LANES]; 4];
+        let value = |i: usize| values[i * row + block * LANES..].first_chunk::<LANES>();
+        let (fours, last) = weights.as_chunks::<4>();
+        for (four, weights) in fours.iter().enumerate() {
+            for k in 0..4 {
+                let Some(value) = value(4 * four + k) else { continue };
+                for lane in 0..LANES {
+                    sums[k][lane] = madd::<FMA>(weights[k], value[lane], sums[k][lane]);
+                }
+            }
         }
+        for (k, weight) in last.iter().enumerate() {
+            let Some(value) = value(4 * fours.len() + k) else { continue };
+            for lane in 0..LANES {
+                sums[0][lane] = madd::<FMA>(*weight, value[lane], sums[0][lane]);
+            }
+        }
+        for lane in 0..LANES {
+            out[lane] = ((sums[0][lane] + sums[1][lane]) + (sums[2][lane] + sums[3][lane])) * factor;
+        }
+    }
+    let done = blocks.len() * LANES;
+    for (d, out) in rest.iter_mut().enumerate() {
+        let sum: f32 =
+            weights.iter().enumerate().map(|(i, weight)| weight * values[i * row + done + d]).sum();
+        *out = sum * factor;
     }
 }
 
 /// The last keys and values of all bands, and the learned bias by distance.
 pub struct Ring {
     isa: Isa,
-    heads: usize,
-    head: usize,
+    size: usize,
     span: usize,
-    /// `[bands][size][span]`: keys, by number.
+    /// The span, up to whole vectors.
+    stride: usize,
+    /// `[bands][size][stride]`: keys, by number.
     keys: Vec<f32>,
     /// `[bands][span][size]`: values, by step.
     values: Vec<f32>,
@@ -95,6 +107,8 @@ pub struct Ring {
     newest: usize,
     /// Steps since the start, up to `span`.
     filled: usize,
+    /// What a query starts from, `[heads][stride]`.
+    start: Vec<f32>,
     scores: Vec<f32>,
 }
 
@@ -102,102 +116,99 @@ impl Ring {
     /// For so many bands; `bias` `[heads, span]` by distance.
     pub fn new(isa: Isa, bands: usize, size: usize, heads: usize, bias: &[f32]) -> Self {
         let span = bias.len() / heads;
+        let stride = span.next_multiple_of(LANES);
         let turned = (0..heads)
             .flat_map(|head| (0..2 * span).map(move |place| bias[head * span + (2 * span - place) % span]));
         Self {
             isa,
-            heads,
-            head: size / heads,
+            size,
             span,
-            keys: vec![0.0; bands * size * span],
+            stride,
+            keys: vec![0.0; bands * size * stride],
             values: vec![0.0; bands * size * span],
             bias: turned.collect(),
             newest: span - 1,
             filled: 0,
-            scores: vec![0.0; span],
+            start: vec![f32::NEG_INFINITY; heads * stride],
+            scores: vec![0.0; heads * stride],
         }
     }
 
     /// Takes a step's queries, keys and values, `[bands, 3 * size]`, queries scaled, and gives what each band's query
     /// finds in its own past, `[bands, size]`.
     pub fn step(&mut self, qkv: &[f32], out: &mut [f32]) {
-        let (size, span) = (self.heads * self.head, self.span);
+        let Self { size, span, stride, .. } = *self;
         self.newest = if self.newest + 1 == span { 0 } else { self.newest + 1 };
         self.filled = (self.filled + 1).min(span);
+        for (start, bias) in self.start.chunks_exact_mut(stride).zip(self.bias.chunks_exact(2 * span)) {
+            // While the ring fills, the first slots are the only ones.
+            start[..self.filled].copy_from_slice(&bias[span - self.newest..][..self.filled]);
+        }
         let rows = qkv.chunks_exact(3 * size).zip(out.chunks_exact_mut(size));
-        for (band, (qkv, out)) in rows.enumerate() {
-            let (query, rest) = qkv.split_at(size);
-            let (key, value) = rest.split_at(size);
-            let keys = &mut self.keys[band * size * span..][..size * span];
-            keys.iter_mut().skip(self.newest).step_by(span).zip(key).for_each(|(to, key)| *to = *key);
-            let values = &mut self.values[band * size * span..][..size * span];
-            values[self.newest * size..][..size].copy_from_slice(value);
-            for head in 0..self.heads {
-                let first = head * self.head;
-                let bias = &self.bias[head * 2 * span + span - self.newest..];
-                // While the ring fills, the first slots are the only ones.
-                let scores = &mut self.scores[..self.filled];
-                scores.copy_from_slice(&bias[..self.filled]);
-                attend(
-                    self.isa,
-                    &query[first..first + self.head],
-                    &keys[first * span..],
-                    span,
-                    &values[first..],
-                    size,
-                    scores,
-                    &mut out[first..first + self.head],
-                );
+        let rings = self.keys.chunks_exact_mut(size * stride).zip(self.values.chunks_exact_mut(size * span));
+        for ((qkv, out), (keys, values)) in rows.zip(rings) {
+            for (keys, key) in keys.chunks_exact_mut(stride).zip(&qkv[size..2 * size]) {
+                keys[self.newest] = *key;
             }
+            values[self.newest * size..][..size].copy_from_slice(&qkv[2 * size..]);
+            self.scores.copy_from_slice(&self.start);
+            attend(self.isa, &qkv[..size], keys, stride, values, size, self.filled, &mut self.scores, out);
         }
     }
 
     /// Forgets everything.
     pub fn reset(&mut self) {
         (self.newest, self.filled) = (self.span - 1, 0);
+        self.start.fill(f32::NEG_INFINITY);
     }
 }
 
 /// Attention of all bands of one step over each other.
 pub struct Across {
     isa: Isa,
-    heads: usize,
-    head: usize,
+    size: usize,
     bands: usize,
-    /// `[size][bands]`.
+    /// The bands, up to whole vectors.
+    stride: usize,
+    /// `[size][stride]`.
     keys: Vec<f32>,
+    /// What a query starts from, `[heads][stride]`.
+    start: Vec<f32>,
     scores: Vec<f32>,
 }
 
 impl Across {
     /// Memory for so many bands.
     pub fn new(isa: Isa, bands: usize, size: usize, heads: usize) -> Self {
-        let (keys, scores) = (vec![0.0; size * bands], vec![0.0; bands]);
-        Self { isa, heads, head: size / heads, bands, keys, scores }
+        let stride = bands.next_multiple_of(LANES);
+        let mut start = vec![f32::NEG_INFINITY; heads * stride];
+        start.chunks_exact_mut(stride).for_each(|start| start[..bands].fill(0.0));
+        let (keys, scores) = (vec![0.0; size * stride], vec![0.0; heads * stride]);
+        Self { isa, size, bands, stride, keys, start, scores }
     }
 
     /// `[bands, 3 * size]`, queries scaled -> `[bands, size]`.
     pub fn step(&mut self, qkv: &[f32], out: &mut [f32]) {
-        let (size, bands) = (self.heads * self.head, self.bands);
+        let Self { size, bands, stride, .. } = *self;
         for (band, qkv) in qkv.chunks_exact(3 * size).enumerate() {
-            let keys = self.keys.iter_mut().skip(band).step_by(bands);
-            keys.zip(&qkv[size..2 * size]).for_each(|(to, key)| *to = *key);
-        }
-        for (query, out) in qkv.chunks_exact(3 * size).zip(out.chunks_exact_mut(size)) {
-            for head in 0..self.heads {
-                let first = head * self.head;
-                self.scores.fill(0.0);
-                attend(
-                    self.isa,
-                    &query[first..first + self.head],
-                    &self.keys[first * bands..],
-                    bands,
-                    &qkv[2 * size + first..],
-                    3 * size,
-                    &mut self.scores,
-                    &mut out[first..first + self.head],
-                );
+            for (keys, key) in self.keys.chunks_exact_mut(stride).zip(&qkv[size..2 * size]) {
+                keys[band] = *key;
             }
+        }
+        let values = &qkv[2 * size..];
+        for (query, out) in qkv.chunks_exact(3 * size).zip(out.chunks_exact_mut(size)) {
+            self.scores.copy_from_slice(&self.start);
+            attend(
+                self.isa,
+                &query[..size],
+                &self.keys,
+                stride,
+                values,
+                3 * size,
+                bands,
+                &mut self.scores,
+                out,
+            );
         }
     }
 }

@@ -6,6 +6,7 @@
 pub mod attention;
 pub mod elementwise;
 pub mod isa;
+pub mod peak;
 pub mod product;
 pub mod recurrent;
 mod vector;

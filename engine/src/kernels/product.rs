@@ -41,6 +41,8 @@ enum Weights {
 
 /// Vectors of a panel.
 const VECTORS: usize = 2;
+/// The most rows of a tile.
+const MAX_ROWS: usize = 8;
 
 /// A matrix of the caller's, by its first number and the distance of rows.
 #[derive(Clone, Copy)]
@@ -103,7 +105,7 @@ impl Packed {
             #[cfg(target_arch = "x86_64")]
             Isa::Avx2 => run::<std::arch::x86_64::__m256, 6>(self, x, rows, out, then, avx2),
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx512 => run::<std::arch::x86_64::__m512, 14>(self, x, rows, out, then, avx512),
+            Isa::Avx512 => run::<std::arch::x86_64::__m512, 8>(self, x, rows, out, then, avx512),
             #[cfg(target_arch = "aarch64")]
             Isa::Neon => run::<std::arch::aarch64::float32x4_t, 8>(self, x, rows, out, then, neon),
         }
@@ -153,7 +155,7 @@ fn run<V: Vector, const R: usize>(
     kernel: Kernel,
 ) {
     let (width, depth) = (VECTORS * V::LANES, packed.inputs);
-    let mut edge = [0.0f32; 14 * VECTORS * 16];
+    let mut edge = [0.0f32; MAX_ROWS * VECTORS * 16];
     // Rows in groups of about the same size.
     let group = rows.div_ceil(rows.div_ceil(R).max(1));
     for (panel, bias) in packed.bias.chunks_exact(width).enumerate() {
@@ -227,11 +229,11 @@ unsafe fn avx2(tile: &Tile<'_>, rows: usize) {
 }
 
 /// # Safety
-/// As [`body`]; at most 14 rows.
+/// As [`body`]; at most 8 rows: with more the compiler keeps some sums in memory.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx2,fma,f16c")]
 unsafe fn avx512(tile: &Tile<'_>, rows: usize) {
-    by_rows!(std::arch::x86_64::__m512, tile, rows, 1 2 3 4 5 6 7 8 9 10 11 12 13 14);
+    by_rows!(std::arch::x86_64::__m512, tile, rows, 1 2 3 4 5 6 7 8);
 }
 
 /// # Safety
@@ -297,10 +299,122 @@ unsafe fn body<V: Vector, const R: usize>(tile: &Tile<'_>) {
     }
 }
 
+/// `out = x weight + bias` for one `x` `[depth]`, by weights `[depth, out.len()]` as they lie: for products so small
+/// that weights stay in the first-level cache.
+///
+/// # Panics
+/// When the sizes do not fit.
+pub fn narrow(isa: Isa, x: &[f32], weight: &[f32], bias: &[f32], out: &mut [f32]) {
+    assert!(weight.len() == x.len() * out.len() && bias.len() == out.len());
+    // SAFETY: the sizes have just been checked, and an `Isa` is only made where the processor has it.
+    unsafe {
+        match isa {
+            Isa::Portable => narrow_body::<Plain>(x, weight, bias, out),
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2 => narrow_avx2(x, weight, bias, out),
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512 => narrow_avx512(x, weight, bias, out),
+            #[cfg(target_arch = "aarch64")]
+            Isa::Neon => narrow_body::<std::arch::aarch64::float32x4_t>(x, weight, bias, out),
+        }
+    }
+}
+
+/// # Safety
+/// As [`narrow_body`].
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma,f16c")]
+unsafe fn narrow_avx2(x: &[f32], weight: &[f32], bias: &[f32], out: &mut [f32]) {
+    // SAFETY: the caller's promises are passed on.
+    unsafe { narrow_body::<std::arch::x86_64::__m256>(x, weight, bias, out) }
+}
+
+/// # Safety
+/// As [`narrow_body`].
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx2,fma,f16c")]
+unsafe fn narrow_avx512(x: &[f32], weight: &[f32], bias: &[f32], out: &mut [f32]) {
+    // SAFETY: the caller's promises are passed on.
+    unsafe { narrow_body::<std::arch::x86_64::__m512>(x, weight, bias, out) }
+}
+
+/// # Safety
+/// The processor has `V`'s instructions, and the sizes are those of [`narrow`].
+#[inline(always)]
+unsafe fn narrow_body<V: Vector>(x: &[f32], weight: &[f32], bias: &[f32], out: &mut [f32]) {
+    let (width, mut done) = (out.len(), 0);
+    // SAFETY: for all of this, `done` and what is read from there lie within the width.
+    unsafe {
+        while done + 6 * V::LANES <= width {
+            strip::<V, 6>(x, weight, bias, out, done);
+            done += 6 * V::LANES;
+        }
+        while done + V::LANES <= width {
+            strip::<V, 1>(x, weight, bias, out, done);
+            done += V::LANES;
+        }
+    }
+    for (column, out) in out.iter_mut().enumerate().skip(done) {
+        *out = bias[column]
+            + x.iter().zip(weight[column..].iter().step_by(width)).map(|(x, w)| x * w).sum::<f32>();
+    }
+}
+
+/// `C` vectors of the result, from column `first` on.
+///
+/// # Safety
+/// As [`narrow_body`]; the columns lie within the width.
+#[allow(clippy::needless_range_loop)]
+#[inline(always)]
+unsafe fn strip<V: Vector, const C: usize>(
+    x: &[f32],
+    weight: &[f32],
+    bias: &[f32],
+    out: &mut [f32],
+    first: usize,
+) {
+    let width = out.len();
+    // SAFETY: the caller vouches for the processor and the sizes.
+    unsafe {
+        let mut sums = [V::zero(); C];
+        for c in 0..C {
+            sums[c] = V::load(bias.as_ptr().add(first + c * V::LANES));
+        }
+        let mut row = weight.as_ptr().add(first);
+        for value in x {
+            let value = V::splat(*value);
+            for c in 0..C {
+                sums[c] = value.madd(V::load(row.add(c * V::LANES)), sums[c]);
+            }
+            row = row.wrapping_add(width);
+        }
+        for c in 0..C {
+            sums[c].store(out.as_mut_ptr().add(first + c * V::LANES));
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::kernels::tests::noise;
+
+    #[test]
+    fn narrow_products_are_plain_sums_at_any_width() {
+        for &isa in Isa::available() {
+            for (depth, width) in [(1, 1), (5, 15), (32, 96), (7, 205)] {
+                let (x, weight, bias) = (noise(depth, 1), noise(depth * width, 2), noise(width, 3));
+                let mut out = vec![0.0; width];
+                narrow(isa, &x, &weight, &bias, &mut out);
+                for (column, found) in out.iter().enumerate() {
+                    let products =
+                        (0..depth).map(|d| f64::from(x[d]) * f64::from(weight[d * width + column]));
+                    let expected = products.sum::<f64>() + f64::from(bias[column]);
+                    assert!((f64::from(*found) - expected).abs() < 1e-5, "{isa:?} {depth} {width}");
+                }
+            }
+        }
+    }
 
     #[test]
     fn products_of_all_sizes_are_plain_sums_in_every_instruction_set() {

@@ -2,6 +2,7 @@
 
 use super::elementwise::{sigmoid, tanh};
 use super::isa::{kernel, madd};
+use super::product::narrow;
 
 kernel! {
     /// The input's and the state's share of the gates, `[rows, 3 * hidden]`, move states `[rows, hidden]`.
@@ -14,18 +15,45 @@ kernel! {
     }
 }
 
-/// One row.
+/// Numbers that are computed side by side.
+const LANES: usize = 16;
+
+/// One row, in blocks that are copied, so that the compiler need not ask whether reading and writing overlap.
 #[inline(always)]
 fn step<const FMA: bool>(x: &[f32], h: &[f32], state: &mut [f32]) {
     let hidden = state.len();
     let [x_reset, x_update, x_new] = [0, 1, 2].map(|gate| &x[gate * hidden..][..hidden]);
     let [h_reset, h_update, h_new] = [0, 1, 2].map(|gate| &h[gate * hidden..][..hidden]);
-    for j in 0..hidden {
+    for (index, state) in state.as_chunks_mut::<LANES>().0.iter_mut().enumerate() {
+        let at = |from: &[f32]| from.as_chunks::<LANES>().0[index];
+        let reset = gate::<FMA>(at(x_reset), at(h_reset));
+        let update = gate::<FMA>(at(x_update), at(h_update));
+        let (mut new, h_new) = (at(x_new), at(h_new));
+        for j in 0..LANES {
+            new[j] = tanh::<FMA>(madd::<FMA>(reset[j], h_new[j], new[j]));
+        }
+        let mut now = *state;
+        for j in 0..LANES {
+            now[j] = madd::<FMA>(update[j], now[j] - new[j], new[j]);
+        }
+        *state = now;
+    }
+    for j in hidden - hidden % LANES..hidden {
         let r = sigmoid::<FMA>(x_reset[j] + h_reset[j]);
         let z = sigmoid::<FMA>(x_update[j] + h_update[j]);
         let n = tanh::<FMA>(madd::<FMA>(r, h_new[j], x_new[j]));
         state[j] = madd::<FMA>(z, state[j] - n, n);
     }
+}
+
+/// A block of a gate.
+#[inline(always)]
+fn gate<const FMA: bool>(x: [f32; LANES], h: [f32; LANES]) -> [f32; LANES] {
+    let mut out = x;
+    for j in 0..LANES {
+        out[j] = sigmoid::<FMA>(x[j] + h[j]);
+    }
+    out
 }
 
 /// A recurrence whose steps are too short for a product over packed panels: one state at a time, with weights
@@ -52,7 +80,9 @@ impl Recurrent {
             let at = if way.reverse { steps - 1 - step } else { step };
             let input = &way.input[at * way.width + way.offset..][..gates.len()];
             let out = &mut out[at * way.out_width + way.out_offset..][..state.len()];
-            one_step(isa, &self.weight, &self.bias, input, gates, state, out);
+            narrow(isa, state, &self.weight, &self.bias, gates);
+            advance_one(isa, input, gates, state);
+            out.copy_from_slice(state);
         }
     }
 }
@@ -74,41 +104,9 @@ pub struct Way<'a> {
 }
 
 kernel! {
-    /// One state through one step; `gates` is memory for its share of them. The new state also goes to `out`.
-    fn one_step(
-        weight: &[f32],
-        bias: &[f32],
-        input: &[f32],
-        gates: &mut [f32],
-        state: &mut [f32],
-        out: &mut [f32],
-    ) {
-        // Sums of 96 numbers stay in registers of 512 bits, and nearly so in others.
-        const LANES: usize = 96;
-        let width = gates.len();
-        let mut done = 0;
-        while done + LANES <= width {
-            let mut sums = [0.0f32; LANES];
-            sums.copy_from_slice(&bias[done..done + LANES]);
-            for (h, row) in state.iter().zip(weight.chunks_exact(width)) {
-                let row = &row[done..done + LANES];
-                for lane in 0..LANES {
-                    sums[lane] = madd::<FMA>(*h, row[lane], sums[lane]);
-                }
-            }
-            gates[done..done + LANES].copy_from_slice(&sums);
-            done += LANES;
-        }
-        gates[done..].copy_from_slice(&bias[done..]);
-        if done < width {
-            for (h, row) in state.iter().zip(weight.chunks_exact(width)) {
-                for (gate, weight) in gates[done..].iter_mut().zip(&row[done..]) {
-                    *gate = madd::<FMA>(*h, *weight, *gate);
-                }
-            }
-        }
+    /// One state through one step.
+    fn advance_one(input: &[f32], gates: &[f32], state: &mut [f32]) {
         step::<FMA>(input, gates, state);
-        out.copy_from_slice(state);
     }
 }
 

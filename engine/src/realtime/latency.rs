@@ -2,6 +2,8 @@
 //!
 //! Hosts delay every other track by what we report, so a wrong figure here is an audible bug.
 
+use crate::separator::HostRate;
+
 /// Where the latency comes from, in host frames.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct LatencyBudget {
@@ -17,6 +19,18 @@ pub struct LatencyBudget {
 }
 
 impl LatencyBudget {
+    /// For a separator in a host whose blocks have at most `max_block` frames; `None` if no host could handle it.
+    pub fn new(host: &HostRate, max_block: usize) -> Option<Self> {
+        let frames = |n: usize| u32::try_from(n).ok().filter(|&n| n < 1 << 28);
+        let spec = host.separator.spec();
+        Some(Self {
+            resampling: frames(host.resampling)?,
+            separator: frames(spec.latency - host.resampling - host.hop_filling)?,
+            hop: frames(spec.hop + host.hop_filling)?,
+            slack: frames(max_block.max(host.step))?,
+        })
+    }
+
     /// What the host is told.
     pub fn total(&self) -> u32 {
         self.resampling + self.separator + self.hop + self.slack

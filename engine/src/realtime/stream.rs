@@ -13,7 +13,7 @@ use super::delay::DelayLine;
 use super::worker::Worker;
 use super::{Frame, LatencyBudget, Monitor, StemFrame};
 use crate::audio::sanitise;
-use crate::separator::{HostRate, at_rate};
+use crate::separator::at_rate;
 use crate::{Error, Result, STEMS, Separator};
 
 /// How much the input ring can hold for a worker that stands still, seconds.
@@ -91,21 +91,15 @@ impl Stream {
     /// # Errors
     /// The rate cannot be resampled to the model's, or no thread can be started.
     pub fn start(separator: Box<dyn Separator>, config: StreamConfig) -> Result<Self> {
-        let HostRate { separator, resampling, hop_filling, step } = at_rate(separator, config.sample_rate)?;
-        let spec = separator.spec();
+        let host = at_rate(separator, config.sample_rate)?;
+        let spec = host.separator.spec();
         let too_large = || Error::Unsupported(format!("a latency that no host can handle: {spec:?}"));
         if spec.hop == 0 || spec.sample_rate == 0 {
             return Err(Error::Unsupported(format!("a separator without hop or sample rate: {spec:?}")));
         }
         let max_block = config.max_block.max(1);
-        let slack = max_block.max(step);
-        let frames = |n: usize| u32::try_from(n).ok().filter(|&n| n < 1 << 28).ok_or_else(too_large);
-        let latency = LatencyBudget {
-            resampling: frames(resampling)?,
-            separator: frames(spec.latency - resampling - hop_filling)?,
-            hop: frames(spec.hop + hop_filling)?,
-            slack: frames(slack)?,
-        };
+        let latency = LatencyBudget::new(&host, max_block).ok_or_else(too_large)?;
+        let (separator, slack) = (host.separator, latency.slack as usize);
 
         let flight = spec.hop + slack + max_block;
         let (input, worker_input) = ring(STALL_SECONDS * spec.sample_rate as usize + 4 * flight);

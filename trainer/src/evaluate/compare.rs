@@ -8,8 +8,15 @@ use crate::metrics::aggregate::{Aggregator, Measure};
 use crate::rng::Rng;
 
 /// How a comparison comes about, for tables.
-pub const DEFINITION: &str = "difference song by song, its median (SDR) or mean (plain SDR) over songs, and the middle \
-                              95% of it when the songs are drawn anew with replacement, 10000 times";
+pub const DEFINITION: &str = "difference song by song, its median or mean over songs, and the middle 95% of that when \
+                              the songs are drawn anew with replacement, 10000 times";
+
+/// What is compared, and how the differences of many songs become one.
+const COMPARED: [(Measure, Aggregator); 3] = [
+    (Measure::Sdr, Aggregator::Median),
+    (Measure::PlainSdr, Aggregator::Mean),
+    (Measure::PlainSdr, Aggregator::Median),
+];
 
 /// How often the songs are drawn.
 const DRAWS: usize = 10_000;
@@ -28,6 +35,8 @@ pub struct Comparison {
     pub measure: &'static str,
     /// A stem's name, or `mean`.
     pub stem: &'static str,
+    /// How the songs' differences become one: `median` or `mean`.
+    pub over_songs: &'static str,
     /// How many songs have a figure of both.
     pub songs: usize,
     /// dB, positive where the method is better.
@@ -43,9 +52,7 @@ pub fn compare(methods: &[MethodResults], seed: u64) -> Vec<Comparison> {
     let Some((first, others)) = methods.split_first() else { return Vec::new() };
     let mut comparisons = Vec::new();
     for other in others {
-        for (measure, aggregator) in
-            [(Measure::Sdr, Aggregator::Median), (Measure::PlainSdr, Aggregator::Mean)]
-        {
+        for (measure, aggregator) in COMPARED {
             // Windows are always joined by their median.
             let windows = Aggregator::Median;
             let stems = Stem::ALL.map(|stem| {
@@ -63,6 +70,7 @@ pub fn compare(methods: &[MethodResults], seed: u64) -> Vec<Comparison> {
                     against: first.name.clone(),
                     measure: measure.key(),
                     stem,
+                    over_songs: aggregator.name(),
                     songs: differences.len(),
                     difference: aggregator.of(differences),
                     low,
@@ -92,9 +100,12 @@ pub fn table(comparisons: &[Comparison]) -> String {
     let mut text = format!("{DEFINITION}\n");
     let mut block = None;
     for c in comparisons {
-        let this = (&c.checkpoint, c.measure);
+        let this = (&c.checkpoint, c.measure, c.over_songs);
         if block != Some(this) {
-            text += &format!("\n{} - {}, {}, dB\n", c.checkpoint, c.against, c.measure);
+            text += &format!(
+                "\n{} - {}, {}, {} over songs, dB\n",
+                c.checkpoint, c.against, c.measure, c.over_songs
+            );
         }
         block = Some(this);
         let interval = format!("{:+.2} to {:+.2}", c.low, c.high);

@@ -31,7 +31,8 @@ pub struct Recordings {
     /// All of the pack's instruments, kits and voices but these: to keep some for testing.
     #[arg(long, value_name = "NAME,...", value_delimiter = ',', requires = "pack")]
     pub pack_without: Vec<String>,
-    /// The share of parts that recordings play, 0 to 1; our own instruments play the others.
+    /// The share of parts that recordings play, 0 to 1; our own instruments play the others. At 1 a pack plays drums
+    /// that it lacks on the nearest that it has, and there are no effects.
     #[arg(long, value_name = "SHARE", default_value_t = SHARE)]
     pub pack_share: f32,
     /// A SoundFont whose instruments play parts of drums, bass and other; with --pack they share evenly.
@@ -82,6 +83,11 @@ impl Material {
         self.pack.as_deref()
     }
 
+    /// Whether nothing but the pack is to play, as far as it can.
+    fn alone(&self) -> bool {
+        self.pack.is_some() && self.soundfont.is_none() && self.share >= 1.0
+    }
+
     fn player(&self, rng: &mut Rng) -> Player<'_> {
         let (recorded, first) = (rng.chance(self.share), rng.chance(0.5));
         match (&self.pack, &self.soundfont) {
@@ -97,7 +103,7 @@ impl Material {
     pub fn drums(&self, rng: &mut Rng, hits: &[Hit], bpm: f32, length: usize) -> (Vec<Track>, Vec<Hit>) {
         let player = self.player(rng);
         // Producers mix: a kit of one kind, some pieces of another.
-        let mixed = rng.chance(0.35);
+        let mixed = rng.chance(0.35) && !self.alone();
         let pieces = Piece::ALL.map(|_| !mixed || rng.chance(0.6));
         let split = |plays: &dyn Fn(Piece) -> bool| -> (Vec<Hit>, Vec<Hit>) {
             hits.iter().partition(|hit| pieces[hit.piece as usize] && plays(hit.piece))
@@ -105,7 +111,8 @@ impl Material {
         match player {
             Player::Ours => (Vec::new(), hits.to_vec()),
             Player::Pack(pack) => {
-                let (theirs, ours) = split(&|piece| pack.has_piece(piece));
+                let plays = |piece| pack.has_piece(piece) || (self.alone() && pack.has_stand_in(piece));
+                let (theirs, ours) = split(&plays);
                 (vec![pack.drums(rng, &theirs, bpm, length)], ours)
             }
             Player::SoundFont(font) if font.has_drums() => {
@@ -139,6 +146,9 @@ impl Material {
 
     /// Plays a part of "other"; `None` leaves it to us.
     pub fn other(&self, rng: &mut Rng, part: &Part, length: usize) -> Option<Track> {
+        if part.role == Role::Effect && self.alone() {
+            return Some(Track::silent(length));
+        }
         let mut track = match self.player(rng) {
             // The pitches of effects mean nothing.
             _ if part.role == Role::Effect => None,

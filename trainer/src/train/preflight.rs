@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use engine::STEMS;
-use sysinfo::{Disks, ProcessRefreshKind, ProcessesToUpdate, System};
+use sysinfo::{Disks, System};
 
 use super::learner::{Learner, SAMPLE_RATE};
 use super::recipe::{Recipe, Schedule, Source};
 use super::validate::{HeldOutSong, HeldOutSongs};
+use crate::memory;
 
 /// Bytes of an f32.
 const FLOAT: u64 = 4;
@@ -109,7 +110,7 @@ impl Preflight {
         let (all, trained) = weights(learner);
         // Weights, their average and, in validation, a copy; gradients and two moments.
         let network = FLOAT * (3 * all + 3 * trained);
-        let taken = resident(&mut System::new()).unwrap_or(0);
+        let taken = memory::resident(&mut System::new()).unwrap_or(0);
         let one = growth(|| learner.try_out()).context("the network cannot be trained")?;
         let window = learner.window;
         let excerpt = FLOAT * 2 * (window.input + STEMS * window.output) as u64;
@@ -246,23 +247,15 @@ fn machine_memory() -> (u64, u64) {
     (total, system.available_memory().min(total))
 }
 
-/// Bytes of the process now, where the machine tells.
-fn resident(system: &mut Result<System, sysinfo::Error>) -> Option<u64> {
-    let (Ok(system), Ok(pid)) = (system, sysinfo::get_current_pid()) else { return None };
-    let what = ProcessRefreshKind::nothing().with_memory();
-    system.refresh_processes_specifics(ProcessesToUpdate::Some(&[pid]), false, what);
-    system.process(pid).map(sysinfo::Process::memory)
-}
-
 /// By how many bytes the process was larger during some work than before it; 0 where the machine does not tell.
 fn growth(work: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result<u64> {
     let mut system = System::new();
-    let before = resident(&mut system).unwrap_or(0);
+    let before = memory::resident(&mut system).unwrap_or(0);
     let (peak, done) = (AtomicU64::new(before), AtomicBool::new(false));
     let result = std::thread::scope(|scope| {
         scope.spawn(|| {
             while !done.load(Ordering::Relaxed) {
-                peak.fetch_max(resident(&mut system).unwrap_or(0), Ordering::Relaxed);
+                peak.fetch_max(memory::resident(&mut system).unwrap_or(0), Ordering::Relaxed);
                 std::thread::sleep(Duration::from_millis(2));
             }
         });

@@ -76,6 +76,18 @@ fn aggregates_are_those_of_the_tracks_and_knowing_the_stems_beats_doing_nothing(
     let comparison = json["comparisons"].as_array().unwrap().iter().find(|c| c["stem"] == "mean").unwrap();
     let [low, middle, high] = ["low", "difference", "high"].map(|key| comparison[key].as_f64().unwrap());
     assert!(3.0 < low && low <= middle && middle <= high, "{comparison}");
+    for comparison in json["comparisons"].as_array().unwrap() {
+        let stem = comparison["stem"].as_str().unwrap();
+        if (&comparison["measure"], &comparison["over_songs"]) != (&"plain_SDR".into(), &"median".into())
+            || stem == "mean"
+        {
+            continue;
+        }
+        let plain = |method: &Value, song: usize| method["tracks"][song]["plain_SDR"][stem].as_f64();
+        let gains = (0..3).filter_map(|song| Some(plain(irm, song)? - plain(&json, song)?)).collect();
+        let (wanted, found) = (median(gains), comparison["difference"].as_f64());
+        assert!((found.unwrap() - wanted.unwrap()).abs() < 1e-4, "{stem}: {found:?}, not {wanted:?}");
+    }
 
     for (index, name) in ["song-00040", "song-00041", "song-00042"].into_iter().enumerate() {
         let track = read_json(&path("tracks/irm/test").join(format!("{name}.json")));

@@ -150,6 +150,33 @@ fn recordings_play_the_parts_and_the_stems_still_add_up() {
 }
 
 #[test]
+fn instruments_that_are_left_out_of_a_pack_never_play() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    write_pack(&path("small"));
+    write_pack(&path("large"));
+    record(&path("large"), "kick2.wav", 0.3, |t| (400.0 * t).sin() * (-9.0 * t).exp());
+    record(&path("large"), "bass2.wav", 1.0, |t| (2.0 * (518.0 * t).fract() - 1.0) * 0.4);
+    let manifest = std::fs::read_to_string(path("large/manifest.csv")).unwrap();
+    let more = "kick2.wav,drums/kick,b_kit,,,,\nbass2.wav,bass/electric,b_pick,,40,,\n";
+    std::fs::write(path("large/manifest.csv"), manifest + more).unwrap();
+    let hash = |more: &[&str]| {
+        let songs =
+            ["synth", "--songs", "2", "--seconds", "2", "--seed", "9", "--pack-share", "1", "-o", "x"];
+        line(&run(folder.path(), &[&songs, more].concat()), "hash ")
+    };
+    let small = hash(&["--pack", "small"]);
+    assert_ne!(small, hash(&["--pack", "large"]), "the others would play");
+    assert_eq!(small, hash(&["--pack", "large", "--pack-without", "b_*"]));
+    assert_eq!(small, hash(&["--pack", "large", "--pack-only", "kit,finger,upright,anna"]));
+    assert_eq!(small, hash(&["--pack", "large", "--pack-only", "*i*,anna", "--pack-without", "b_*"]));
+
+    let synth = |more: &[&str]| run(folder.path(), &[&["synth", "--seconds", "1", "-o", "y"], more].concat());
+    assert_fails(&synth(&["--pack", "large", "--pack-only", "anne"]), 2, &["manifest.csv", "anne"]);
+    assert_fails(&synth(&["--pack", "large", "--pack-without", "*"]), 2, &["large", "no instrument is left"]);
+}
+
+#[test]
 fn material_that_is_missing_or_broken_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let synth = |more: &[&str]| run(folder.path(), &[&["synth", "--seconds", "1", "-o", "x"], more].concat());

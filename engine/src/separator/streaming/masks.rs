@@ -46,13 +46,12 @@ impl Masks {
                 turned.1[index] = bias[from];
             }
             Ok(Band {
-                hidden: weights.pack(
-                    &name("hidden", "weight"),
-                    &name("hidden", "bias"),
+                hidden: weights.pack_for_one(
+                    &weights.get(&name("hidden", "weight"), &[mask_hidden, size])?,
+                    &weights.get(&name("hidden", "bias"), &[mask_hidden])?,
                     size,
-                    mask_hidden,
-                )?,
-                output: weights.pack_values(&turned.0, &turned.1, mask_hidden),
+                ),
+                output: weights.pack_for_one(&turned.0, &turned.1, mask_hidden),
                 width,
             })
         };

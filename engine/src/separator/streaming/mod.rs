@@ -90,7 +90,7 @@ fn split(weights: &Weights<'_>, band: usize, width: usize, size: usize) -> Resul
             (0..width).for_each(|bin| to[part * width + bin] = from[4 * bin + part]);
         }
     }
-    Ok(weights.pack_values(&turned, &weights.get(&format!("split.{band}.bias"), &[size])?, inputs))
+    Ok(weights.pack_for_one(&turned, &weights.get(&format!("split.{band}.bias"), &[size])?, inputs))
 }
 
 impl Separator for StreamingSeparator {

@@ -35,8 +35,20 @@ impl Weights<'_> {
         Ok(self.pack_values(&self.get(weight, &[outputs, inputs])?, &self.get(bias, &[outputs])?, inputs))
     }
 
-    /// A layer of these values, weights `[outputs, inputs]`.
+    /// A layer of these values, weights `[outputs, inputs]`, for many rows at a time: its weights are read once and used
+    /// often, so that widening them each time would cost more than reading less would save.
     pub fn pack_values(&self, weight: &[f32], bias: &[f32], inputs: usize) -> Packed {
+        match self.precision {
+            Precision::F32 => Packed::new(self.isa, Precision::F32, weight, bias, inputs),
+            Precision::F16 => {
+                let rounded: Vec<f32> = weight.iter().map(|&w| half::f16::from_f32(w).to_f32()).collect();
+                Packed::new(self.isa, Precision::F32, &rounded, bias, inputs)
+            }
+        }
+    }
+
+    /// A layer of these values for a single row: each weight is used once.
+    pub fn pack_for_one(&self, weight: &[f32], bias: &[f32], inputs: usize) -> Packed {
         Packed::new(self.isa, self.precision, weight, bias, inputs)
     }
 }

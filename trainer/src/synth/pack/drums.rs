@@ -24,8 +24,13 @@ impl Pack {
         self.drums.iter().any(|group| suits(group, piece))
     }
 
-    /// Plays the hits on one of the pack's kits; hits on pieces that it lacks are left out. Now and then a recorded
-    /// loop runs along.
+    /// Whether it has a recording for a piece that may be played in place of this one.
+    pub fn has_stand_in(&self, piece: Piece) -> bool {
+        stand_in(piece).is_some_and(|other| self.has_piece(other))
+    }
+
+    /// Plays the hits on one of the pack's kits; pieces that it lacks are played on what stands in for them, or left
+    /// out. Now and then a recorded loop runs along.
     pub fn drums(&self, rng: &mut Rng, hits: &[Hit], bpm: f32, length: usize) -> Track {
         let mut kits: Vec<&str> = self.drums.iter().map(|group| group.instrument.as_str()).collect();
         kits.dedup();
@@ -102,7 +107,11 @@ impl Pack {
     }
 
     fn voice(&self, rng: &mut Rng, kit: &str, piece: Piece, width: f32, tuning: f32) -> Option<Voice<'_>> {
-        let all: Vec<&Group> = self.drums.iter().filter(|group| suits(group, piece)).collect();
+        let of = |piece| self.drums.iter().filter(|group| suits(group, piece)).collect::<Vec<&Group>>();
+        let mut all = of(piece);
+        if all.is_empty() {
+            all = of(stand_in(piece)?);
+        }
         let own: Vec<&Group> = all.iter().copied().filter(|group| group.instrument == kit).collect();
         let mut choices = if !own.is_empty() && rng.chance(0.75) { own } else { all };
         if choices.is_empty() {
@@ -148,6 +157,17 @@ fn suits(group: &Group, piece: Piece) -> bool {
         ("cymbal", Piece::Ride) => named("ride"),
         ("cymbal", Piece::Crash) => !named("ride"),
         _ => false,
+    }
+}
+
+/// What a drummer would play where a piece is missing.
+fn stand_in(piece: Piece) -> Option<Piece> {
+    match piece {
+        Piece::Clap => Some(Piece::Snare),
+        Piece::Hat | Piece::Crash | Piece::Ride => Some(Piece::OpenHat),
+        Piece::OpenHat => Some(Piece::Hat),
+        Piece::PercussionA | Piece::PercussionB => Some(Piece::TomHigh),
+        Piece::Kick | Piece::Snare | Piece::TomHigh | Piece::TomLow => None,
     }
 }
 

@@ -167,6 +167,10 @@ impl Excerpts {
                 let samples = sum.iter_mut().flatten().zip(more.iter().flatten());
                 samples.for_each(|(sum, x)| *sum += x);
             }
+            // The last of the stem's dice, so that the others fall as they would anyway.
+            if rng.chance(self.augment.silence) {
+                sum.iter_mut().for_each(|channel| channel.fill(0.0));
+            }
             Ok(sum)
         };
         let [drums, bass, other, vocals] = Stem::ALL;
@@ -328,6 +332,23 @@ mod tests {
         }
         gains.dedup();
         assert_eq!(gains.len(), 16, "each stem has a gain of its own");
+    }
+
+    #[test]
+    fn silence_takes_some_stems_and_leaves_the_others_as_they_are() {
+        let stems = |augment: &str| -> Vec<Vec<f32>> {
+            let augment = format!("gain = [0.1, 0.2]\n{augment}");
+            let batches = (0..50).map(|step| excerpts(&augment, &[], &[]).batch(step).unwrap());
+            batches
+                .flat_map(|b| b.targets.chunks(2 * WINDOW.output).map(<[f32]>::to_vec).collect::<Vec<_>>())
+                .collect()
+        };
+        let (all, some) = (stems(""), stems("silence = 0.2"));
+        let is_silent = |stem: &Vec<f32>| stem.iter().all(|x| *x == 0.0);
+        let silent = some.iter().filter(|stem| is_silent(stem)).count();
+        assert!((100..220).contains(&silent), "{silent} of 800");
+        assert!(all.iter().zip(&some).all(|(before, after)| is_silent(after) || before == after));
+        assert!(stems("silence = 1.0").iter().all(is_silent));
     }
 
     #[test]

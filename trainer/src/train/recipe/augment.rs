@@ -29,6 +29,8 @@ pub struct Augment {
     pub swap_channels: f32,
     /// Probability that a stem's sign is flipped.
     pub flip_sign: f32,
+    /// Probability that a stem is silent.
+    pub silence: f32,
     /// A limiter on the mixture, as in mastering.
     pub limiter: Limiter,
 }
@@ -111,6 +113,7 @@ impl Default for Augment {
             gain: [1.0, 1.0],
             swap_channels: 0.0,
             flip_sign: 0.0,
+            silence: 0.0,
             limiter: Limiter::default(),
         }
     }
@@ -165,6 +168,7 @@ impl Augment {
             ("gain_probability", self.gain_probability),
             ("swap_channels", self.swap_channels),
             ("flip_sign", self.flip_sign),
+            ("silence", self.silence),
             ("limiter.probability", self.limiter.probability),
         ];
         for (name, probability) in probabilities {

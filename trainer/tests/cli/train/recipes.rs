@@ -136,6 +136,42 @@ fn the_smoke_recipe_trains_validates_and_separates() {
     assert!(folder.path().join("stems/drums/vocals.wav").exists());
 }
 
+/// What validation hears is never trained on; a name that stands in one list alone would be.
+#[test]
+fn the_live_recipe_validates_on_recordings_that_it_does_not_train_on() {
+    let recipe: toml::Table = toml::from_str(&shipped("live")).unwrap();
+    let names = |value: &toml::Value, key: &str| -> Vec<String> {
+        value[key].as_array().unwrap().iter().map(|name| name.as_str().unwrap().to_owned()).collect()
+    };
+    let validation = names(&recipe["validation"]["source"], "pack_only");
+    assert!(!validation.is_empty());
+    for source in recipe["data"]["source"].as_array().unwrap() {
+        let left_out = names(source, "pack_without");
+        let trained: Vec<_> = validation.iter().filter(|name| !left_out.contains(name)).collect();
+        assert!(trained.is_empty(), "{trained:?}");
+    }
+}
+
+#[test]
+fn networks_with_windows_need_a_plan_for_them_and_those_without_must_have_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let train = |text: &str| {
+        std::fs::write(folder.path().join("r.toml"), text).unwrap();
+        run(folder.path(), &["train", "r.toml", "--dry-run"])
+    };
+    let windows = recipe("r", 1, GENERATED);
+    let [plan, sizes] = [("[chunk]", "[data]"), ("features", "[chunk]")]
+        .map(|(from, to)| windows[windows.find(from).unwrap()..windows.find(to).unwrap()].to_owned());
+    assert_fails(&train(&windows.replace(&plan, "")), 2, &["r.toml", "`chunk` is missing"]);
+    let small =
+        "analysis_window = 64\nsynthesis_window = 32\nhop = 16\nbands = [1, 32]\nsize = 4\nblocks = 1\n";
+    let stream = windows.replace("wave_unet_dpt", "band_dpt").replace(&sizes, small);
+    assert_fails(&train(&stream), 2, &["band_dpt", "has no `chunk`"]);
+    let stream = stream.replace(&plan, "");
+    assert_fails(&train(&stream), 2, &["`data.excerpt_seconds`"]);
+    assert_done(&train(&stream.replace("batch = 3", "batch = 1\nexcerpt_seconds = 0.3")));
+}
+
 #[test]
 fn unknown_keys_and_impossible_values_in_recipes_are_wrong_use() {
     let folder = tempfile::tempdir().unwrap();
