@@ -117,12 +117,18 @@ fn chosen_stems_and_the_rest_add_up_to_the_mixture() {
 
 #[test]
 fn overlap_changes_the_stems_but_not_their_sum_and_has_limits() {
-    let [usual, overlapping] = [&[][..], &["--overlap", "0.4"]].map(stems_with);
+    let studio = ["--checkpoint", "studio"];
+    let [usual, overlapping] =
+        [&[][..], &["--overlap", "0.4"]].map(|more| stems_with(&[&studio, more].concat()));
     let stem = |folder: &tempfile::TempDir| read(&folder.path().join("out/good/bass.wav")).unwrap().audio;
     assert_eq!(stem(&usual).frames(), stem(&overlapping).frames());
     assert!(stem(&usual) != stem(&overlapping));
-    let wrong = run(usual.path(), &["separate", "good.wav", "-o", "out", "--overlap", "0.9"]);
+    let separate = ["separate", "good.wav", "-o", "out"];
+    let wrong = run(usual.path(), &[&separate[..], &studio, &["--overlap", "0.9"]].concat());
     assert_fails(&wrong, 2, &["0.9", "0.5"]);
+    // Live has no windows that could overlap.
+    let wrong = run(usual.path(), &[&separate[..], &["--overlap", "0.4"]].concat());
+    assert_fails(&wrong, 2, &["hop by hop"]);
 }
 
 #[test]
