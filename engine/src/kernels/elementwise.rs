@@ -7,7 +7,7 @@ const EPSILON: f32 = 1e-5;
 
 /// e^x for `x` within f32's range, by a range-reduced polynomial; relative error below 2e-7.
 #[inline(always)]
-pub(super) fn exp<const FMA: bool>(x: f32) -> f32 {
+pub fn exp<const FMA: bool>(x: f32) -> f32 {
     const LOG2_E: f32 = std::f32::consts::LOG2_E;
     // ln 2 in two parts, so that the reduction is exact (Cody and Waite 1980).
     const LN2_HIGH: f32 = 0.693_359_4;
@@ -28,13 +28,13 @@ pub(super) fn exp<const FMA: bool>(x: f32) -> f32 {
 
 /// 1 / (1 + e^-x).
 #[inline(always)]
-pub(super) fn sigmoid<const FMA: bool>(x: f32) -> f32 {
+pub fn sigmoid<const FMA: bool>(x: f32) -> f32 {
     1.0 / (1.0 + exp::<FMA>(-x))
 }
 
 /// Hyperbolic tangent.
 #[inline(always)]
-pub(super) fn tanh<const FMA: bool>(x: f32) -> f32 {
+pub fn tanh<const FMA: bool>(x: f32) -> f32 {
     madd::<FMA>(2.0, sigmoid::<FMA>(2.0 * x), -1.0)
 }
 

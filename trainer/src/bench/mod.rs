@@ -49,7 +49,7 @@ pub struct Args {
     weights: Option<Width>,
     /// Instead of timing: runs so many minutes of varied music and of what is hard on a stream (silence, fades, noise,
     /// steps, broken samples) at full speed, and watches states, output and time.
-    #[arg(long, value_name = "MINUTES", conflicts_with_all = ["cold", "seconds"])]
+    #[arg(long, value_name = "MINUTES", conflicts_with_all = ["cold", "seconds", "block", "rate"])]
     soak: Option<u32>,
     /// Writes the results.
     #[arg(long, value_name = "FILE")]
@@ -82,11 +82,14 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     );
     // Fails only if something has used the pool already, and nothing has.
     rayon::ThreadPoolBuilder::new().num_threads(args.threads).build_global().ok();
+    let resident = || memory::resident(&mut sysinfo::System::new()).unwrap_or(0);
+    let before = resident();
     let checkpoint = embedded::checkpoint(&args.checkpoint)?;
     let separator = separator(args, &checkpoint).context("the checkpoint cannot be run")?;
+    let taken = resident().saturating_sub(before);
     match args.soak {
         Some(minutes) => soak::run(separator, minutes, args.json.as_deref()),
-        None => time(args, &checkpoint, separator),
+        None => time(args, &checkpoint, separator, taken),
     }
 }
 
@@ -102,7 +105,13 @@ fn separator(args: &Args, checkpoint: &Checkpoint) -> engine::Result<Box<dyn Sep
     }
 }
 
-fn time(args: &Args, checkpoint: &Checkpoint, separator: Box<dyn Separator>) -> anyhow::Result<ExitCode> {
+/// `taken`: bytes of memory for the checkpoint and its separator.
+fn time(
+    args: &Args,
+    checkpoint: &Checkpoint,
+    separator: Box<dyn Separator>,
+    taken: u64,
+) -> anyhow::Result<ExitCode> {
     let header = checkpoint.header();
     let model_hop = separator.spec().hop;
     let network = checkpoint.network();
@@ -112,8 +121,6 @@ fn time(args: &Args, checkpoint: &Checkpoint, separator: Box<dyn Separator>) -> 
     };
     let macs_per_second = network.macs(input) as f64 * f64::from(header.sample_rate) / model_hop as f64;
 
-    let resident = || memory::resident(&mut sysinfo::System::new()).unwrap_or(0);
-    let before = resident();
     let mut host = at_rate(separator, args.rate)
         .with_context(|| WrongUse(format!("--rate {} cannot be run", args.rate)))?;
     let latency = LatencyBudget::new(&host, args.block)
@@ -129,7 +136,6 @@ fn time(args: &Args, checkpoint: &Checkpoint, separator: Box<dyn Separator>) -> 
     let gflops = 2.0 * macs_per_second / real_time_factor / 1e9;
     let milliseconds = |frames: u32| 1e3 * f64::from(frames) / f64::from(args.rate);
     let (median, p99, max) = (timing.at(0.5), timing.at(0.99), timing.at(1.0));
-    let grown = resident().saturating_sub(before);
 
     println!("checkpoint      {} ({} weights)", args.checkpoint, checkpoint.parameters());
     let how = if args.cold { "caches emptied before each" } else { "one after the other" };
@@ -151,7 +157,7 @@ fn time(args: &Args, checkpoint: &Checkpoint, separator: Box<dyn Separator>) -> 
         100.0 * gflops / peak
     );
     println!("cost            {:.2} GMAC for a second of audio", macs_per_second / 1e9);
-    println!("memory          {:.1} MB taken while running", grown as f64 / 1e6);
+    println!("memory          {:.1} MB for the checkpoint and its separator", taken as f64 / 1e6);
     let parts = [
         ("resampling", latency.resampling),
         ("separator", latency.separator),
@@ -186,7 +192,7 @@ fn time(args: &Args, checkpoint: &Checkpoint, separator: Box<dyn Separator>) -> 
         "share_of_peak": gflops / peak,
         "parameters": checkpoint.parameters(),
         "macs_per_second": macs_per_second,
-        "memory_bytes": grown,
+        "memory_bytes": taken,
     });
     write(args.json.as_deref(), &result)?;
     Ok(ExitCode::SUCCESS)

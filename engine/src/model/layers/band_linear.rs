@@ -3,7 +3,7 @@
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
 
-use super::cpu::{Matrix, MatrixMut, fill_rows, matmul, permuted, slice, with_slice};
+use super::cpu::{Matrix, MatrixMut, fill_rows, matmul, permuted, slice, with_slices};
 use crate::model::params::{Init, Scope};
 
 /// `[rows, sum of inputs]` -> `[rows, sum of outputs]`, where each band sees its own numbers only.
@@ -70,6 +70,63 @@ impl PerBand {
     }
 }
 
+impl Place {
+    /// Gradient of the band's weight, `[out, in]`.
+    fn weight_gradient(&self, [inputs, outputs]: [usize; 2], x: &[f32], grad: &[f32]) -> Vec<f32> {
+        let [input, output] = self.size;
+        let rows = x.len() / inputs;
+        let mut sum = vec![0.0f32; input * output];
+        // Copied together: rows of all bands lie so far apart that they push each other out of the cache.
+        let mut together = vec![0.0f32; ROWS * output];
+        for first in (0..rows).step_by(ROWS) {
+            let count = ROWS.min(rows - first);
+            let from = grad[first * outputs..].chunks_exact(outputs).take(count);
+            for (to, from) in together.chunks_exact_mut(output).zip(from) {
+                to.copy_from_slice(&from[self.output..][..output]);
+            }
+            matmul(
+                [output, count, input],
+                Matrix { data: &together, row_stride: 1, column_stride: output },
+                rows_of(x, first * inputs + self.input, inputs),
+                MatrixMut { data: &mut sum, row_stride: input, column_stride: 1 },
+                true,
+            );
+        }
+        sum
+    }
+}
+
+/// Gradient of all bands' inputs, `[rows, inputs]`.
+fn input_gradient(places: &[Place], [inputs, outputs]: [usize; 2], weight: &[f32], grad: &[f32]) -> Vec<f32> {
+    let mut out = vec![0.0f32; grad.len() / outputs * inputs];
+    let chunks = out.par_chunks_mut(ROWS * inputs).zip(grad.par_chunks(ROWS * outputs));
+    chunks.for_each(|(out, grad)| {
+        for place in places {
+            let [input, output] = place.size;
+            matmul(
+                [grad.len() / outputs, output, input],
+                rows_of(grad, place.output, outputs),
+                rows_of(weight, place.weight, input),
+                MatrixMut { data: &mut out[place.input..], row_stride: inputs, column_stride: 1 },
+                false,
+            );
+        }
+    });
+    out
+}
+
+/// Gradient of all bands' biases, `[outputs]`.
+fn bias_gradient(outputs: usize, grad: &[f32]) -> Vec<f32> {
+    const COLUMNS: usize = 256;
+    let mut sums = vec![0.0f32; outputs];
+    sums.par_chunks_mut(COLUMNS).enumerate().for_each(|(chunk, sums)| {
+        for row in grad.chunks_exact(outputs) {
+            sums.iter_mut().zip(&row[chunk * COLUMNS..]).for_each(|(sum, g)| *sum += g);
+        }
+    });
+    sums
+}
+
 fn rows_of(data: &[f32], first: usize, row_stride: usize) -> Matrix<'_> {
     Matrix { data: &data[first..], row_stride, column_stride: 1 }
 }
@@ -130,60 +187,12 @@ impl CustomOp3 for PerBand {
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
         let [inputs, outputs] = self.widths();
         let places = self.places();
-        let mut grad_x = vec![0.0f32; x.elem_count()];
-        let (grad_weight, grad_bias) = with_slice(grad, |grad| {
-            with_slice(weight, |weight| {
-                let chunks = grad_x.par_chunks_mut(ROWS * inputs).zip(grad.par_chunks(ROWS * outputs));
-                chunks.for_each(|(grad_x, grad)| {
-                    for place in &places {
-                        let [input, output] = place.size;
-                        matmul(
-                            [grad.len() / outputs, output, input],
-                            rows_of(grad, place.output, outputs),
-                            rows_of(weight, place.weight, input),
-                            MatrixMut {
-                                data: &mut grad_x[place.input..],
-                                row_stride: inputs,
-                                column_stride: 1,
-                            },
-                            false,
-                        );
-                    }
-                });
-            })?;
-            with_slice(x, |x| {
-                let rows = x.len() / inputs;
-                let of_weight = |place: &Place| {
-                    let [input, output] = place.size;
-                    let mut sum = vec![0.0f32; input * output];
-                    // Copied together: rows of all bands lie so far apart that they push each other out of the cache.
-                    let mut together = vec![0.0f32; ROWS * output];
-                    for first in (0..rows).step_by(ROWS) {
-                        let count = ROWS.min(rows - first);
-                        let from = grad[first * outputs..].chunks_exact(outputs).take(count);
-                        for (to, from) in together.chunks_exact_mut(output).zip(from) {
-                            to.copy_from_slice(&from[place.output..][..output]);
-                        }
-                        matmul(
-                            [output, count, input],
-                            Matrix { data: &together, row_stride: 1, column_stride: output },
-                            rows_of(x, first * inputs + place.input, inputs),
-                            MatrixMut { data: &mut sum, row_stride: input, column_stride: 1 },
-                            true,
-                        );
-                    }
-                    sum
-                };
-                let grad_weight: Vec<Vec<f32>> = places.par_iter().map(of_weight).collect();
-                let mut grad_bias = vec![0.0f32; outputs];
-                grad_bias.par_chunks_mut(256).enumerate().for_each(|(chunk, sum)| {
-                    for row in grad.chunks_exact(outputs) {
-                        sum.iter_mut().zip(&row[chunk * 256..]).for_each(|(sum, g)| *sum += g);
-                    }
-                });
-                Ok::<_, candle_core::Error>((grad_weight.concat(), grad_bias))
-            })?
-        })??;
+        let (grad_x, grad_weight, grad_bias) = with_slices([x, weight, grad], |[x, weight, grad]| {
+            let of_weight = |place: &Place| place.weight_gradient([inputs, outputs], x, grad);
+            let grad_weight: Vec<Vec<f32>> = places.par_iter().map(of_weight).collect();
+            let grad_x = input_gradient(&places, [inputs, outputs], weight, grad);
+            (grad_x, grad_weight.concat(), bias_gradient(outputs, grad))
+        })?;
         let tensor = |values, like: &Tensor| Tensor::from_vec(values, like.shape(), like.device()).map(Some);
         Ok((tensor(grad_x, x)?, tensor(grad_weight, weight)?, tensor(grad_bias, bias)?))
     }

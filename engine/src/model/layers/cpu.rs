@@ -16,12 +16,19 @@ pub fn slice<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> 
 
 /// Runs `f` on the elements of a tensor on the CPU, in row-major order.
 pub fn with_slice<R>(tensor: &Tensor, f: impl FnOnce(&[f32]) -> R) -> Result<R> {
-    let tensor = tensor.contiguous()?;
-    let (storage, layout) = tensor.storage_and_layout();
-    match &*storage {
-        Storage::Cpu(storage) => Ok(f(slice(storage, layout)?)),
+    with_slices([tensor], |[tensor]| f(tensor))
+}
+
+/// The same for several tensors.
+pub fn with_slices<const N: usize, R>(tensors: [&Tensor; N], f: impl FnOnce([&[f32]; N]) -> R) -> Result<R> {
+    let tensors = tensors.into_iter().map(Tensor::contiguous).collect::<Result<Vec<_>>>()?;
+    let storages: Vec<_> = tensors.iter().map(Tensor::storage_and_layout).collect();
+    let slices = storages.iter().map(|(storage, layout)| match &**storage {
+        Storage::Cpu(storage) => slice(storage, layout),
         _ => candle_core::bail!("this layer runs on the CPU only"),
-    }
+    });
+    let slices = slices.collect::<Result<Vec<_>>>()?;
+    Ok(f(std::array::from_fn(|index| slices[index])))
 }
 
 /// Defines a function that runs with the widest vectors that this processor has. Results are the same bits

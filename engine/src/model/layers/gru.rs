@@ -5,7 +5,9 @@ use rayon::prelude::*;
 
 use super::activation::{sigmoid, tanh};
 use super::conv::convolve;
-use super::cpu::{Matrix, MatrixMut, add_rows, fill_rows, matmul, permuted, slice, vectorised, with_slice};
+use super::cpu::{
+    Matrix, MatrixMut, add_rows, fill_rows, matmul, permuted, slice, vectorised, with_slice, with_slices,
+};
 use crate::model::params::{Init, Scope};
 
 /// PyTorch's GRU (Cho et al. 2014, with the reset gate behind the product), gates in its order: reset, update, new.
@@ -343,24 +345,19 @@ impl CustomOp3 for Recurrence {
         let dims = [frames, bands, width / 3];
         let hidden = dims[2];
         let groups = self.groups(dims);
-        let with = |tensor: &Tensor| with_slice(tensor, <[f32]>::to_vec);
-        let (weights, biases) = (with(weight)?, with(bias)?);
-        let transposed = transposed(&weights, hidden);
-        let shares: Vec<Share> = with_slice(input, |input| {
-            with_slice(res, |states| {
-                with_slice(grad, |grad| {
-                    let share = |&group: &Group| {
-                        let part = |x: &[f32], width| self.gather(dims, group, x, width);
-                        let (input, states, grad) =
-                            (part(input, width), part(states, hidden), part(grad, hidden));
-                        self.gradients(group, &input, [&weights, &transposed, &biases], &states, &grad)
-                    };
-                    groups.par_iter().map(share).collect()
-                })
-            })
-        })???;
+        let all = [input, weight, bias, res, grad];
+        let shares: Vec<Share> = with_slices(all, |[input, weight, bias, states, grad]| {
+            let transposed = transposed(weight, hidden);
+            let share = |&group: &Group| {
+                let part = |x: &[f32], width| self.gather(dims, group, x, width);
+                let (input, states, grad) = (part(input, width), part(states, hidden), part(grad, hidden));
+                self.gradients(group, &input, [weight, &transposed, bias], &states, &grad)
+            };
+            groups.par_iter().map(share).collect()
+        })?;
         let mut grad_input = vec![0.0; frames * bands * width];
-        let (mut grad_weight, mut grad_bias) = (vec![0.0f32; weights.len()], vec![0.0f32; biases.len()]);
+        let (mut grad_weight, mut grad_bias) =
+            (vec![0.0f32; weight.elem_count()], vec![0.0f32; bias.elem_count()]);
         for (group, share) in groups.into_iter().zip(shares) {
             self.scatter(dims, group, &share.input, width, &mut grad_input);
             grad_weight.iter_mut().zip(&share.weight).for_each(|(sum, part)| *sum += part);

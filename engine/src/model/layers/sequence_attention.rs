@@ -5,7 +5,7 @@ use rayon::prelude::*;
 
 use super::Linear;
 use super::activation::exp;
-use super::cpu::{permuted, slice, vectorised, with_slice};
+use super::cpu::{permuted, slice, vectorised, with_slices};
 use crate::model::params::{Init, Scope};
 
 /// Causal self-attention along time: a frame sees the last `span` frames of its own row, itself included, with a
@@ -314,13 +314,9 @@ impl CustomOp2 for Attention {
         grad: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
         let sizes = Sizes::new(self.along, qkv.dims3()?, bias.dims2()?)?;
-        let shares: Vec<Share> = with_slice(qkv, |qkv| {
-            with_slice(bias, |bias| {
-                with_slice(grad, |grad| {
-                    (0..sizes.rows()).into_par_iter().map(|row| sizes.retrace(qkv, bias, grad, row)).collect()
-                })
-            })
-        })???;
+        let shares: Vec<Share> = with_slices([qkv, bias, grad], |[qkv, bias, grad]| {
+            (0..sizes.rows()).into_par_iter().map(|row| sizes.retrace(qkv, bias, grad, row)).collect()
+        })?;
         let width = 3 * sizes.size;
         let (mut grad_qkv, mut grad_bias) = (vec![0.0; qkv.elem_count()], vec![0.0f32; bias.elem_count()]);
         for (row, share) in shares.iter().enumerate() {

@@ -107,8 +107,9 @@ impl Separator for StreamingSeparator {
         }
         self.analysis.run();
         let size = self.x.len() / self.split.len();
-        for (band, (layer, x)) in self.split.iter().zip(self.x.chunks_exact_mut(size)).enumerate() {
-            layer.apply(self.analysis.features(band), x, Then::Store);
+        let bands = self.split.iter().zip(self.analysis.features());
+        for ((layer, features), x) in bands.zip(self.x.chunks_exact_mut(size)) {
+            layer.apply(features, x, Then::Store);
         }
         for block in &mut self.blocks {
             block.step(&mut self.x, &mut self.memory);

@@ -108,10 +108,14 @@ impl Analysis {
         }
     }
 
-    /// What a band sees of the newest hop.
-    pub fn features(&self, band: usize) -> &[f32] {
-        let first: usize = self.bands[..band].iter().map(|width| 6 * width + 1).sum();
-        &self.features[first..][..6 * self.bands[band] + 1]
+    /// What each band sees of the newest hop, from 0 Hz up.
+    pub fn features(&self) -> impl Iterator<Item = &[f32]> {
+        let mut rest = self.features.as_slice();
+        self.bands.iter().map(move |width| {
+            let (band, later) = rest.split_at(6 * width + 1);
+            rest = later;
+            band
+        })
     }
 
     /// The spectrum of so many hops ago.

@@ -36,7 +36,7 @@ impl Weights<'_> {
     }
 
     /// A layer of these values, weights `[outputs, inputs]`, for many rows at a time: its weights are read once and used
-    /// often, so that widening them each time would cost more than reading less would save.
+    /// often, so that they are widened once.
     pub fn pack_values(&self, weight: &[f32], bias: &[f32], inputs: usize) -> Packed {
         match self.precision {
             Precision::F32 => Packed::new(self.isa, Precision::F32, weight, bias, inputs),
