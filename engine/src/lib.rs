@@ -22,6 +22,6 @@ pub mod separator;
 mod stem;
 
 pub use error::{Error, Result};
-pub use kernels::peak::gemm_peak_gflops;
+pub use kernels::peak::PeakProduct;
 pub use separator::{Separator, SeparatorSpec};
 pub use stem::{STEMS, Stem};

@@ -135,8 +135,8 @@ def main():
             f"{result['hop_ms_median'] / first['hop_ms_median']:11.2f}"
         )
     print(
-        f"ours reaches {100 * first['share_of_peak']:.0f} % of this core's {first['gemm_peak_gflops']:.0f} GFLOP/s in a "
-        f"product of matrices; {first['macs_per_second'] / 1e9:.2f} GMAC for a second of audio"
+        f"ours reaches {100 * first['share_of_peak']:.0f} % of the {first['gemm_gflops']:.0f} GFLOP/s of products of matrices "
+        f"in turns with it; {first['macs_per_second'] / 1e9:.2f} GMAC for a second of audio"
     )
     if arguments.json:
         arguments.json.write_text(json.dumps({"best": best, "turns": turns, "onnx_error_db": error}, indent=2))

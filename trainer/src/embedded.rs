@@ -18,3 +18,6 @@ pub fn checkpoint(name: &str) -> Result<Checkpoint> {
         file => Checkpoint::read(Path::new(file)),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -23,12 +23,11 @@ kernel! {
         out: &mut [f32],
     ) {
         let head = query.len() / (scores.len() / stride);
+        // All heads' products, then all softmaxes, then all sums, because a step of one head waits for the last, but not
+        // for another head.
         let heads = query.chunks_exact(head).zip(keys.chunks_exact(head * stride));
-        let heads = heads.zip(scores.chunks_exact_mut(stride)).zip(out.chunks_exact_mut(head));
-        for (index, (((query, keys), scores), out)) in heads.enumerate() {
-            let scores = scores.as_chunks_mut::<LANES>().0;
-            let mut largest = [f32::NEG_INFINITY; LANES];
-            for (chunk, scores) in scores.iter_mut().enumerate() {
+        for ((query, keys), scores) in heads.zip(scores.chunks_exact_mut(stride)) {
+            for (chunk, scores) in scores.as_chunks_mut::<LANES>().0.iter_mut().enumerate() {
                 let mut sums = *scores;
                 for (q, keys) in query.iter().zip(keys.chunks_exact(stride)) {
                     let key = &keys.as_chunks::<LANES>().0[chunk];
@@ -36,21 +35,30 @@ kernel! {
                         sums[lane] = madd::<FMA>(*q, key[lane], sums[lane]);
                     }
                 }
-                for lane in 0..LANES {
-                    largest[lane] = if sums[lane] > largest[lane] { sums[lane] } else { largest[lane] };
-                }
                 *scores = sums;
             }
-            let largest = fold(largest, |a, b| if b > a { b } else { a });
-            let mut sums = [0.0f32; LANES];
-            for scores in scores.iter_mut() {
+        }
+        for scores in scores.chunks_exact_mut(stride) {
+            let scores = scores.as_chunks_mut::<LANES>().0;
+            let mut largest = [f32::NEG_INFINITY; LANES];
+            for scores in &*scores {
                 for lane in 0..LANES {
-                    scores[lane] = exp::<FMA>(scores[lane] - largest);
+                    largest[lane] = if scores[lane] > largest[lane] { scores[lane] } else { largest[lane] };
+                }
+            }
+            let largest = fold(largest, |a, b| if b > a { b } else { a });
+            scores.as_flattened_mut().iter_mut().for_each(|score| *score = exp::<FMA>(*score - largest));
+        }
+        let heads = scores.chunks_exact(stride).zip(out.chunks_exact_mut(head));
+        for (index, (scores, out)) in heads.enumerate() {
+            let mut sums = [0.0f32; LANES];
+            for scores in scores.as_chunks::<LANES>().0 {
+                for lane in 0..LANES {
                     sums[lane] += scores[lane];
                 }
             }
             let factor = 1.0 / fold(sums, |a, b| a + b);
-            mix::<FMA>(&scores.as_flattened()[..count], &values[index * head..], row, factor, out);
+            mix::<FMA>(&scores[..count], &values[index * head..], row, factor, out);
         }
     }
 }

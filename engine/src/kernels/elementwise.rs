@@ -157,24 +157,6 @@ kernel! {
 }
 
 kernel! {
-    /// Shares what the stems' masks lack to `target` equally among them: `masks` holds a row of `[bins]` for each stem,
-    /// `stride` apart.
-    pub fn share(masks: &mut [f32], stride: usize, bins: usize, target: f32) {
-        let (a, rest) = masks.split_at_mut(stride);
-        let (b, rest) = rest.split_at_mut(stride);
-        let (c, d) = rest.split_at_mut(stride);
-        let (a, b, c, d) = (&mut a[..bins], &mut b[..bins], &mut c[..bins], &mut d[..bins]);
-        for i in 0..bins {
-            let lack = 0.25 * (target - ((a[i] + b[i]) + (c[i] + d[i])));
-            a[i] += lack;
-            b[i] += lack;
-            c[i] += lack;
-            d[i] += lack;
-        }
-    }
-}
-
-kernel! {
     /// `out = a * b`.
     pub fn multiply(a: &[f32], b: &[f32], out: &mut [f32]) {
         out.iter_mut().zip(a.iter().zip(b)).for_each(|(out, (a, b))| *out = a * b);
@@ -253,24 +235,6 @@ mod tests {
                     assert!((small_re[bin] - a).abs() < 1e-5 && (small_im[bin] - b).abs() < 1e-5);
                     let expected = [1.0 + a * x - b * y, 2.0 + a * y + b * x];
                     assert_near(&out[bin], &expected, 1e-5, "masked");
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn shared_masks_add_up() {
-        for &isa in Isa::available() {
-            for bins in [1, 5, 33] {
-                let stride = bins + 2;
-                let before = noise(3 * stride + bins, 1);
-                let mut masks = before.clone();
-                share(isa, &mut masks, stride, bins, 1.0);
-                for bin in 0..bins {
-                    let sum = |masks: &[f32]| (0..4).map(|stem| masks[stem * stride + bin]).sum::<f32>();
-                    assert!((sum(&masks) - 1.0).abs() < 1e-6);
-                    let lack = (1.0 - sum(&before)) / 4.0;
-                    assert!((0..4).all(|s| (masks[s * stride + bin] - before[s * stride + bin] - lack).abs() < 1e-6));
                 }
             }
         }

@@ -56,51 +56,42 @@ fn gate<const FMA: bool>(x: [f32; LANES], h: [f32; LANES]) -> [f32; LANES] {
     out
 }
 
-/// A recurrence whose steps are too short for a product over packed panels: one state at a time, with weights
-/// `[hidden, 3 * hidden]` that stay in the first-level cache.
-pub struct Recurrent {
+/// A recurrence in both directions whose steps are too short for products over packed panels: weights
+/// `[hidden, 3 * hidden]` stay in the first-level cache. (One direction after the other: taking turns was slower.)
+pub struct Bidirectional {
+    ways: [Way; 2],
+}
+
+struct Way {
     weight: Vec<f32>,
     bias: Vec<f32>,
 }
 
-impl Recurrent {
-    /// `weight` `[3 * hidden, hidden]` and `bias` `[3 * hidden]`, as networks have them.
-    pub fn new(weight: &[f32], bias: &[f32]) -> Self {
-        let hidden = bias.len() / 3;
-        let transposed = (0..hidden).flat_map(|i| (0..3 * hidden).map(move |j| weight[j * hidden + i]));
-        Self { weight: transposed.collect(), bias: bias.to_vec() }
+impl Bidirectional {
+    /// Of each direction, forwards first, `weight` `[3 * hidden, hidden]` and `bias` `[3 * hidden]`, as networks have them.
+    pub fn new(ways: [(Vec<f32>, Vec<f32>); 2]) -> Self {
+        let way = |(weight, bias): (Vec<f32>, Vec<f32>)| {
+            let hidden = bias.len() / 3;
+            let transposed = (0..hidden).flat_map(|i| (0..3 * hidden).map(move |j| (i, j)));
+            Way { weight: transposed.map(|(i, j)| weight[j * hidden + i]).collect(), bias }
+        };
+        Self { ways: ways.map(way) }
     }
 
-    /// From state zero through all steps: the input's share of the gates is `[steps]` rows of `width` numbers, in
-    /// which this recurrence's stand at `offset`; states go to `out` `[steps, out_width]` at `out_offset`.
-    pub fn run(&self, isa: super::Isa, way: &Way<'_>, gates: &mut [f32], state: &mut [f32], out: &mut [f32]) {
-        state.fill(0.0);
-        let steps = way.input.len() / way.width;
-        for step in 0..steps {
-            let at = if way.reverse { steps - 1 - step } else { step };
-            let input = &way.input[at * way.width + way.offset..][..gates.len()];
-            let out = &mut out[at * way.out_width + way.out_offset..][..state.len()];
-            narrow(isa, state, &self.weight, &self.bias, gates);
-            advance_one(isa, input, gates, state);
-            out.copy_from_slice(state);
+    /// From state zero through all rows: `input` `[rows, 2, 3 * hidden]` is the input's share of the gates, `out`
+    /// `[rows, 2, hidden]` gets the states; `gates` and `state` have room for one direction's.
+    pub fn run(&self, isa: super::Isa, input: &[f32], gates: &mut [f32], state: &mut [f32], out: &mut [f32]) {
+        let rows = out.len() / (2 * state.len());
+        for (index, way) in self.ways.iter().enumerate() {
+            state.fill(0.0);
+            for row in 0..rows {
+                let at = 2 * if index == 0 { row } else { rows - 1 - row } + index;
+                narrow(isa, state, &way.weight, &way.bias, gates);
+                advance_one(isa, &input[at * gates.len()..][..gates.len()], gates, state);
+                out[at * state.len()..][..state.len()].copy_from_slice(state);
+            }
         }
     }
-}
-
-/// Where a recurrence reads and writes.
-pub struct Way<'a> {
-    /// The input's share of the gates.
-    pub input: &'a [f32],
-    /// Numbers in a row of it.
-    pub width: usize,
-    /// Where in a row the gates begin.
-    pub offset: usize,
-    /// Numbers in a row of the output.
-    pub out_width: usize,
-    /// Where in it the states begin.
-    pub out_offset: usize,
-    /// From the last row to the first.
-    pub reverse: bool,
 }
 
 kernel! {
@@ -139,28 +130,21 @@ mod tests {
     fn steps_are_the_equations_in_both_directions_and_at_any_size() {
         for &isa in Isa::available() {
             for hidden in [1, 5, 32, 40] {
-                let (weight, bias) = (noise(3 * hidden * hidden, 1), noise(3 * hidden, 2));
-                let recurrent = Recurrent::new(&weight, &bias);
-                let (steps, width) = (7, 3 * hidden + 2);
-                let input = noise(steps * width, 3);
-                for reverse in [false, true] {
-                    let (mut gates, mut state) = (vec![0.0; 3 * hidden], vec![1.0; hidden]);
-                    let mut out = vec![0.0; steps * (hidden + 3)];
-                    let way = Way {
-                        input: &input,
-                        width,
-                        offset: 1,
-                        out_width: hidden + 3,
-                        out_offset: 2,
-                        reverse,
-                    };
-                    recurrent.run(isa, &way, &mut gates, &mut state, &mut out);
+                let weights = |seed| (noise(3 * hidden * hidden, seed), noise(3 * hidden, seed + 1));
+                let ways = [weights(1), weights(3)];
+                let recurrence = Bidirectional::new(ways.clone());
+                let rows = 7;
+                let input = noise(rows * 6 * hidden, 5);
+                let (mut gates, mut state) = (vec![0.0; 3 * hidden], vec![1.0; hidden]);
+                let mut out = vec![0.0; rows * 2 * hidden];
+                recurrence.run(isa, &input, &mut gates, &mut state, &mut out);
+                for (way, (weight, bias)) in ways.iter().enumerate() {
                     let mut h = vec![0.0; hidden];
-                    for step in 0..steps {
-                        let at = if reverse { steps - 1 - step } else { step };
-                        h = plain(&input[at * width + 1..][..3 * hidden], &h, &weight, &bias);
-                        let found = &out[at * (hidden + 3) + 2..][..hidden];
-                        assert_near(found, &h, 3e-6, &format!("{isa:?} {hidden} {reverse} {step}"));
+                    for row in 0..rows {
+                        let at = 2 * if way == 0 { row } else { rows - 1 - row } + way;
+                        h = plain(&input[at * 3 * hidden..][..3 * hidden], &h, weight, bias);
+                        let found = &out[at * hidden..][..hidden];
+                        assert_near(found, &h, 3e-6, &format!("{isa:?} {hidden} {way} {row}"));
                     }
                 }
             }

@@ -6,13 +6,12 @@ mod timing;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use engine::Separator;
 use engine::checkpoint::Checkpoint;
 use engine::realtime::LatencyBudget;
 use engine::separator::{Precision, at_rate};
+use engine::{PeakProduct, Separator};
 use serde_json::json;
 
 use crate::embedded;
@@ -126,25 +125,21 @@ fn time(
     let latency = LatencyBudget::new(&host, args.block)
         .with_context(|| WrongUse(format!("--block {} is too large", args.block)))?;
     let spec = host.separator.spec();
-    let peak = || engine::gemm_peak_gflops(Duration::from_millis(300));
-    let peak_before = peak();
-    let timing = Timing::run(host.separator.as_mut(), args.seconds, args.cold)?;
-    let peak = peak_before.max(peak());
+    let mut product = PeakProduct::new();
+    let Timing { hops, products } =
+        Timing::run(host.separator.as_mut(), args.seconds, args.cold, &mut product)?;
+    let gemm_gflops = |seconds: f64| product.operations() / seconds / 1e9;
+    let (gemm, peak) = (gemm_gflops(products.mean()), gemm_gflops(products.at(0.0)));
     let hop_seconds = spec.hop as f64 / f64::from(args.rate);
-    let real_time_factor = timing.mean() / hop_seconds;
+    let real_time_factor = hops.mean() / hop_seconds;
     // With windows the work comes all at once, every so many hops: the mean is what counts.
     let gflops = 2.0 * macs_per_second / real_time_factor / 1e9;
     let milliseconds = |frames: u32| 1e3 * f64::from(frames) / f64::from(args.rate);
-    let (median, p99, max) = (timing.at(0.5), timing.at(0.99), timing.at(1.0));
+    let (median, p99, max) = (hops.at(0.5), hops.at(0.99), hops.at(1.0));
 
     println!("checkpoint      {} ({} weights)", args.checkpoint, checkpoint.parameters());
     let how = if args.cold { "caches emptied before each" } else { "one after the other" };
-    println!(
-        "hops            {} of {} frames ({:.2} ms), {how}",
-        timing.count(),
-        spec.hop,
-        1e3 * hop_seconds
-    );
+    println!("hops            {} of {} frames ({:.2} ms), {how}", hops.count(), spec.hop, 1e3 * hop_seconds);
     println!(
         "time for a hop  median {:.3} ms, p99 {:.3} ms, max {:.3} ms",
         1e3 * median,
@@ -153,8 +148,9 @@ fn time(
     );
     println!("real time       {real_time_factor:.4} of it");
     println!(
-        "speed           {gflops:.1} GFLOP/s, {:.0} % of the {peak:.1} that this core reaches in a product of matrices",
-        100.0 * gflops / peak
+        "speed           {gflops:.1} GFLOP/s, {:.0} % of the {gemm:.1} of products of matrices in turns with it (best: \
+         {peak:.1})",
+        100.0 * gflops / gemm
     );
     println!("cost            {:.2} GMAC for a second of audio", macs_per_second / 1e9);
     println!("memory          {:.1} MB for the checkpoint and its separator", taken as f64 / 1e6);
@@ -179,7 +175,7 @@ fn time(
         "block": args.block,
         "threads": args.threads,
         "hop_frames": spec.hop,
-        "hops": timing.count(),
+        "hops": hops.count(),
         "real_time_factor": real_time_factor,
         "hop_ms_median": 1e3 * median,
         "hop_ms_p99": 1e3 * p99,
@@ -188,8 +184,9 @@ fn time(
         "latency_frames": parts.iter().map(|(name, frames)| ((*name).to_owned(), json!(frames)))
             .collect::<serde_json::Map<_, _>>(),
         "gflops": gflops,
+        "gemm_gflops": gemm,
         "gemm_peak_gflops": peak,
-        "share_of_peak": gflops / peak,
+        "share_of_peak": gflops / gemm,
         "parameters": checkpoint.parameters(),
         "macs_per_second": macs_per_second,
         "memory_bytes": taken,

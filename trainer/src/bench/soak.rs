@@ -10,7 +10,7 @@ use engine::{STEMS, Separator};
 use serde_json::json;
 
 use super::music::{self, SILENCE};
-use super::timing::Timing;
+use super::timing::Sorted;
 use crate::exit::WrongUse;
 
 /// How far a state's norm may be from that of the second minute in the last, which hears the same.
@@ -28,9 +28,9 @@ struct Minute {
     peak: f32,
     /// Samples that are no number.
     broken: usize,
-    times: Timing,
+    times: Sorted,
     /// Of hops in silence only.
-    silent: Timing,
+    silent: Sorted,
 }
 
 /// Runs so many minutes of audio and prints what each was like. The last minute hears what the second has heard.
@@ -116,7 +116,7 @@ impl Minute {
             sums.iter_mut().zip(&now).for_each(|(sum, x)| *sum += x);
         }
         let states = sums.iter().map(|sum| sum / times.len() as f32).collect();
-        Ok(Self { states, peak, broken, times: Timing::new(times), silent: Timing::new(silent) })
+        Ok(Self { states, peak, broken, times: Sorted::new(times), silent: Sorted::new(silent) })
     }
 
     fn json(&self) -> serde_json::Value {

@@ -17,6 +17,7 @@ fn a_checkpoint_is_timed_and_the_result_has_the_keys_that_scripts_read() {
             "hop_ms_p99",
             "hop_ms_max",
             "gflops",
+            "gemm_gflops",
             "gemm_peak_gflops",
             "parameters",
             "macs_per_second",

@@ -4,7 +4,7 @@ use super::weights::Weights;
 use crate::Result;
 use crate::kernels::attention::{Across, Ring};
 use crate::kernels::elementwise::{energy, layer_norm, relu};
-use crate::kernels::recurrent::{Recurrent, Way, advance};
+use crate::kernels::recurrent::{Bidirectional, advance};
 use crate::kernels::{Isa, Packed, Then};
 use crate::model::BandDptConfig;
 
@@ -74,7 +74,7 @@ impl Projections {
         let name = |part: &str| format!("{scope}.attention.out_proj.{part}");
         Ok(Self {
             norm: Norm::new(weights, &format!("{scope}.norm1"), size)?,
-            inward: weights.pack_values(&weight, &bias, size),
+            inward: weights.pack_wide(&weight, &bias, size),
             outward: weights.pack(&name("weight"), &name("bias"), size, size)?,
         })
     }
@@ -164,7 +164,7 @@ struct BandLayer {
     norm: Norm,
     /// Both directions' gates side by side.
     input: Packed,
-    recurrent: [Recurrent; 2],
+    recurrence: Bidirectional,
     linear: Packed,
     /// One state.
     state: Vec<f32>,
@@ -179,20 +179,19 @@ impl BandLayer {
             Ok([gru("gru", part, shape)?, gru("gru_reverse", part, shape)?].concat())
         };
         let recurrent = |way: &str| -> Result<_> {
-            let weight = gru(way, "weight_hh", &[3 * hidden, hidden])?;
-            Ok(Recurrent::new(&weight, &gru(way, "bias_hh", &[3 * hidden])?))
+            Ok((gru(way, "weight_hh", &[3 * hidden, hidden])?, gru(way, "bias_hh", &[3 * hidden])?))
         };
         let linear = |part: &str| format!("{scope}.linear.{part}");
         Ok(Self {
             attention: Projections::new(weights, scope, size, heads)?,
             across: Across::new(weights.isa, config.bands.len(), size, heads),
             norm: Norm::new(weights, &format!("{scope}.norm2"), size)?,
-            input: weights.pack_values(
+            input: weights.pack_wide(
                 &both("weight_ih", &[3 * hidden, size])?,
                 &both("bias_ih", &[3 * hidden])?,
                 size,
             ),
-            recurrent: [recurrent("gru")?, recurrent("gru_reverse")?],
+            recurrence: Bidirectional::new([recurrent("gru")?, recurrent("gru_reverse")?]),
             linear: weights.pack(&linear("weight"), &linear("bias"), 2 * hidden, size)?,
             state: vec![0.0; hidden],
         })
@@ -206,17 +205,7 @@ impl BandLayer {
         let bands = x.len() / self.linear.outputs();
         let (wide, inner) = (&mut wide[..bands * 6 * hidden], &mut inner[..bands * 2 * hidden]);
         self.input.apply(normal, wide, Then::Store);
-        for (index, recurrent) in self.recurrent.iter().enumerate() {
-            let way = Way {
-                input: wide,
-                width: 6 * hidden,
-                offset: index * 3 * hidden,
-                out_width: 2 * hidden,
-                out_offset: index * hidden,
-                reverse: index == 1,
-            };
-            recurrent.run(*isa, &way, &mut gates[..3 * hidden], &mut self.state, inner);
-        }
+        self.recurrence.run(*isa, wide, &mut gates[..3 * hidden], &mut self.state, inner);
         inner.iter_mut().for_each(|x| *x = x.max(0.0));
         self.linear.apply(inner, x, Then::Add);
     }

@@ -1,11 +1,15 @@
-//! From features to masks that add up to one over the stems.
+//! From features to masks. Masks add up to one over the stems, so that the last stem's need not be made: that stem is
+//! what the others leave of the mixture.
 
 use super::block::{Memory, Norm};
 use super::weights::Weights;
-use crate::kernels::elementwise::{share, tanh_in_place};
+use crate::kernels::elementwise::tanh_in_place;
 use crate::kernels::{Isa, Packed, Then};
 use crate::model::BandDptConfig;
 use crate::{Result, STEMS};
+
+/// Stems that have masks.
+pub const MASKED: usize = STEMS - 1;
 
 /// Real and imaginary parts of left and right.
 const PARTS: usize = 4;
@@ -18,7 +22,7 @@ pub struct Masks {
     taps: usize,
     /// `[bands][mask_hidden]`.
     hidden: Vec<f32>,
-    /// Of each band, `[tap][stem][channel][re, im][bin]`.
+    /// Of each band, `[tap][MASKED][channel][re, im][bin]`.
     values: Vec<f32>,
 }
 
@@ -37,21 +41,14 @@ impl Masks {
             let outputs = width * taps * STEMS * PARTS;
             let weight = weights.get(&name("output", "weight"), &[outputs, mask_hidden])?;
             let bias = weights.get(&name("output", "bias"), &[outputs])?;
-            // The network has them bin by bin.
-            let mut turned = (weight.clone(), bias.clone());
-            for (index, to) in turned.0.chunks_exact_mut(mask_hidden).enumerate() {
-                let (bin, value) = (index % width, index / width);
-                let from = bin * taps * STEMS * PARTS + value;
-                to.copy_from_slice(&weight[from * mask_hidden..][..mask_hidden]);
-                turned.1[index] = bias[from];
-            }
+            let (weight, bias) = fold(&weight, &bias, mask_hidden, width);
             Ok(Band {
                 hidden: weights.pack_for_one(
                     &weights.get(&name("hidden", "weight"), &[mask_hidden, size])?,
                     &weights.get(&name("hidden", "bias"), &[mask_hidden])?,
                     size,
                 ),
-                output: weights.pack_for_one(&turned.0, &turned.1, mask_hidden),
+                output: weights.pack_wide(&weight, &bias, mask_hidden),
                 width,
             })
         };
@@ -61,7 +58,7 @@ impl Masks {
             bands: config.bands.iter().enumerate().map(band).collect::<Result<_>>()?,
             taps,
             hidden: vec![0.0; config.bands.len() * mask_hidden],
-            values: vec![0.0; config.bins() * taps * STEMS * PARTS],
+            values: vec![0.0; config.bins() * taps * MASKED * PARTS],
         })
     }
 
@@ -80,23 +77,38 @@ impl Masks {
             let (values, later) = rest.split_at_mut(band.output.outputs());
             rest = later;
             band.output.apply(hidden, values, Then::Store);
-            let stem = PARTS * band.width;
-            for (tap, values) in values.chunks_exact_mut(STEMS * stem).enumerate() {
-                for part in 0..PARTS {
-                    let target = if tap == 0 && part % 2 == 0 { 1.0 } else { 0.0 };
-                    share(self.isa, &mut values[part * band.width..], stem, band.width, target);
-                }
-            }
         }
     }
 
-    /// Each band's width and masks, `[tap][stem][channel][re, im][bin]`, from 0 Hz up.
+    /// Each band's width and masks, `[tap][MASKED][channel][re, im][bin]`, from 0 Hz up.
     pub fn bands(&self) -> impl Iterator<Item = (usize, &[f32])> {
         let mut rest = self.values.as_slice();
         self.bands.iter().map(move |band| {
-            let (values, later) = rest.split_at(band.width * self.taps * STEMS * PARTS);
+            let (values, later) = rest.split_at(band.width * self.taps * MASKED * PARTS);
             rest = later;
             (band.width, values)
         })
     }
+}
+
+/// A band's layer with outputs `[bin][tap][STEMS][PARTS]` becomes one with outputs `[tap][MASKED][PARTS][bin]`. What all
+/// masks lack to one (imaginary parts and earlier taps: to zero) is shared equally; as that is linear, the new layer
+/// does it.
+fn fold(weight: &[f32], bias: &[f32], inputs: usize, bins: usize) -> (Vec<f32>, Vec<f32>) {
+    let taps = bias.len() / (bins * STEMS * PARTS);
+    let (mut weights, mut biases) = (Vec::new(), Vec::new());
+    for (tap, stem) in (0..taps).flat_map(|tap| (0..MASKED).map(move |stem| (tap, stem))) {
+        for (part, bin) in (0..PARTS).flat_map(|part| (0..bins).map(move |bin| (part, bin))) {
+            let row = |stem: usize| ((bin * taps + tap) * STEMS + stem) * PARTS + part;
+            let mean =
+                |value: &dyn Fn(usize) -> f32| (0..STEMS).map(|s| value(row(s))).sum::<f32>() / STEMS as f32;
+            weights.extend((0..inputs).map(|input| {
+                let at = |row: usize| weight[row * inputs + input];
+                at(row(stem)) - mean(&at)
+            }));
+            let target = if tap == 0 && part % 2 == 0 { 1.0 / STEMS as f32 } else { 0.0 };
+            biases.push(bias[row(stem)] - mean(&|row| bias[row]) + target);
+        }
+    }
+    (weights, biases)
 }

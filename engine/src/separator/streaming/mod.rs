@@ -10,7 +10,6 @@ use std::collections::BTreeMap;
 
 use candle_core::Tensor;
 
-use super::consistency::share_residual_equally;
 use super::{Separator, SeparatorSpec};
 use crate::audio::{AudioBuffer, sanitise};
 use crate::kernels::{Isa, Packed, Precision, Then};
@@ -35,8 +34,6 @@ pub struct StreamingSeparator {
     /// Features of all bands, `[bands][size]`.
     x: Vec<f32>,
     memory: Memory,
-    /// The mixture frames that the stems of this hop belong to, `[2][hop]`.
-    delayed: Vec<f32>,
 }
 
 impl StreamingSeparator {
@@ -75,7 +72,6 @@ impl StreamingSeparator {
             synthesis: Synthesis::new(isa, config),
             x: vec![0.0; bands * config.size],
             memory: Memory::new(isa, config),
-            delayed: vec![0.0; 2 * config.hop],
         })
     }
 }
@@ -117,19 +113,11 @@ impl Separator for StreamingSeparator {
         self.masks.run(&self.x, &mut self.memory);
         self.synthesis.run(&self.analysis, &self.masks);
 
-        let hop = self.spec.hop;
-        let finite = self.synthesis.give(stems);
-        if !finite {
+        let delayed = [0, 1].map(|channel| self.analysis.delayed(channel, self.spec.latency));
+        if !self.synthesis.give(delayed, stems) {
             self.reset();
             stems.iter_mut().for_each(AudioBuffer::clear);
-            return Ok(());
         }
-        // Masks add up to one, but for rounding.
-        for (channel, delayed) in self.delayed.chunks_exact_mut(hop).enumerate() {
-            delayed.copy_from_slice(self.analysis.delayed(channel, self.spec.latency));
-        }
-        let (left, right) = self.delayed.split_at(hop);
-        share_residual_equally([left, right], stems);
         Ok(())
     }
 

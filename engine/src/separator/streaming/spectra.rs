@@ -5,7 +5,7 @@ use std::sync::Arc;
 use realfft::num_complex::Complex32;
 use realfft::{ComplexToReal, RealFftPlanner, RealToComplex};
 
-use super::masks::Masks;
+use super::masks::{MASKED, Masks};
 use crate::STEMS;
 use crate::audio::AudioBuffer;
 use crate::kernels::Isa;
@@ -137,18 +137,18 @@ impl Analysis {
     }
 }
 
-/// From masks to stems.
+/// From masks to stems, but for the last, which has none.
 pub struct Synthesis {
     isa: Isa,
     hop: usize,
     /// `[synthesis_window]`, with the transform's scale.
     window: Vec<f32>,
     transform: Arc<dyn ComplexToReal<f32>>,
-    /// Of left and right of each stem.
+    /// Of left and right of each masked stem.
     spectra: Vec<Vec<Complex32>>,
     frames: Vec<f32>,
     scratch: Vec<Complex32>,
-    /// Windows that are not over yet, `[STEMS * 2][synthesis_window]`.
+    /// Windows that are not over yet, `[MASKED * 2][synthesis_window]`.
     tails: Vec<Vec<f32>>,
 }
 
@@ -163,11 +163,11 @@ impl Synthesis {
             isa,
             hop: config.hop,
             window,
-            spectra: vec![transform.make_input_vec(); STEMS * 2],
+            spectra: vec![transform.make_input_vec(); MASKED * 2],
             frames: transform.make_output_vec(),
             scratch: transform.make_scratch_vec(),
             transform,
-            tails: vec![vec![0.0; config.synthesis_window]; STEMS * 2],
+            tails: vec![vec![0.0; config.synthesis_window]; MASKED * 2],
         }
     }
 
@@ -179,7 +179,7 @@ impl Synthesis {
             let mut first = 0;
             for (width, masks) in masks.bands() {
                 let out = &mut spectrum[first..first + width];
-                for (tap, masks) in masks.chunks_exact(STEMS * 4 * width).enumerate() {
+                for (tap, masks) in masks.chunks_exact(MASKED * 4 * width).enumerate() {
                     let (mask_re, rest) = masks[2 * voice * width..].split_at(width);
                     let from = analysis.spectrum(tap);
                     let [re, im] = [0, 1].map(|part| &from[2 * channel + part][first..first + width]);
@@ -198,18 +198,24 @@ impl Synthesis {
         }
     }
 
-    /// The hop that is over, `[STEMS][2][hop]`. Whether all of it is finite.
-    pub fn give(&mut self, stems: &mut [AudioBuffer; STEMS]) -> bool {
-        let mut sum = 0.0;
-        for (channel, tail) in stems.iter_mut().flat_map(AudioBuffer::iter_mut).zip(&mut self.tails) {
-            channel.copy_from_slice(&tail[..self.hop]);
-            // Zero times anything finite; a sum of squares would overflow sooner.
-            sum += channel.iter().map(|x| x * 0.0).sum::<f32>();
+    /// The hop that is over, `[STEMS][2][hop]`; the last stem is what the others leave of the mixture, whose left and
+    /// right these stems belong to. Whether all of it is finite.
+    pub fn give(&mut self, mixture: [&[f32]; 2], stems: &mut [AudioBuffer; STEMS]) -> bool {
+        let [masked @ .., last] = stems;
+        for (channel, mixture) in mixture.into_iter().enumerate() {
+            last.channel_mut(channel).copy_from_slice(mixture);
+        }
+        for (voice, tail) in self.tails.iter_mut().enumerate() {
+            let (stem, channel) = (&mut masked[voice / 2], voice % 2);
+            stem.channel_mut(channel).copy_from_slice(&tail[..self.hop]);
+            last.channel_mut(channel).iter_mut().zip(&*tail).for_each(|(last, stem)| *last -= stem);
             tail.copy_within(self.hop.., 0);
             let kept = tail.len() - self.hop;
             tail[kept..].fill(0.0);
         }
-        sum == 0.0
+        // What is not finite in a stem is not finite here either. Zero times anything finite; a sum of squares would
+        // overflow sooner.
+        last.iter().flatten().map(|x| x * 0.0).sum::<f32>() == 0.0
     }
 
     /// Forgets everything.

@@ -18,10 +18,16 @@ pub struct Weights<'a> {
 }
 
 impl Weights<'_> {
-    /// A tensor's values, row by row.
+    /// A tensor's values, row by row, as the precision has them.
     pub fn get(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
         match self.tensors.get(name) {
-            Some(tensor) if tensor.dims() == shape => Ok(tensor.flatten_all()?.to_vec1::<f32>()?),
+            Some(tensor) if tensor.dims() == shape => {
+                let mut values = tensor.flatten_all()?.to_vec1::<f32>()?;
+                if self.precision == Precision::F16 {
+                    values.iter_mut().for_each(|value| *value = half::f16::from_f32(*value).to_f32());
+                }
+                Ok(values)
+            }
             Some(tensor) => {
                 let found = tensor.dims();
                 Err(Error::Unsupported(format!("tensor {name} should have shape {shape:?}, not {found:?}")))
@@ -30,24 +36,18 @@ impl Weights<'_> {
         }
     }
 
-    /// The layer whose tensors are `weight` and `bias`.
+    /// The layer whose tensors are `weight` and `bias`, as [`Self::pack_wide`] has it.
     pub fn pack(&self, weight: &str, bias: &str, inputs: usize, outputs: usize) -> Result<Packed> {
-        Ok(self.pack_values(&self.get(weight, &[outputs, inputs])?, &self.get(bias, &[outputs])?, inputs))
+        Ok(self.pack_wide(&self.get(weight, &[outputs, inputs])?, &self.get(bias, &[outputs])?, inputs))
     }
 
-    /// A layer of these values, weights `[outputs, inputs]`, for many rows at a time: its weights are read once and used
-    /// often, so that they are widened once.
-    pub fn pack_values(&self, weight: &[f32], bias: &[f32], inputs: usize) -> Packed {
-        match self.precision {
-            Precision::F32 => Packed::new(self.isa, Precision::F32, weight, bias, inputs),
-            Precision::F16 => {
-                let rounded: Vec<f32> = weight.iter().map(|&w| half::f16::from_f32(w).to_f32()).collect();
-                Packed::new(self.isa, Precision::F32, &rounded, bias, inputs)
-            }
-        }
+    /// A layer of these values, weights `[outputs, inputs]`, widened once: for many rows at a time, where weights are
+    /// read once and used often, and for values that are not a checkpoint's own and might not fit into half precision.
+    pub fn pack_wide(&self, weight: &[f32], bias: &[f32], inputs: usize) -> Packed {
+        Packed::new(self.isa, Precision::F32, weight, bias, inputs)
     }
 
-    /// A layer of these values for a single row: each weight is used once.
+    /// A layer of a checkpoint's own values for a single row, where each weight is used once.
     pub fn pack_for_one(&self, weight: &[f32], bias: &[f32], inputs: usize) -> Packed {
         Packed::new(self.isa, self.precision, weight, bias, inputs)
     }
