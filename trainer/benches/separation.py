@@ -50,7 +50,7 @@ def see(config, mixture):
         parts = np.stack([band.real, band.imag], -1).reshape(len(band), -1)
         level = np.mean(parts**2, 1, keepdims=True) + 1e-4
         magnitudes = np.abs(band).reshape(len(band), -1)
-        features += [parts / np.sqrt(level), magnitudes / np.sqrt(level), np.log(level)]
+        features += [parts / np.sqrt(level), magnitudes / np.sqrt(level), (np.log(level) + 5.0) * 0.4]
     return spectra, np.concatenate(features, 1).astype(np.float32)
 
 

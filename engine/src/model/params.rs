@@ -14,6 +14,13 @@ pub enum Init {
     Constant(f32),
     /// Uniform in -bound..bound.
     Uniform(f32),
+    /// The same, but zero for the first inputs of a weight `[out, in]`.
+    UniformBehind {
+        /// Inputs that count for nothing at first.
+        zeros: usize,
+        /// Of the others' weights.
+        bound: f32,
+    },
 }
 
 /// One parameter of a network in training.
@@ -132,6 +139,14 @@ impl Scope<'_> {
                     Values::Init(Init::Constant(value)) => vec![value; count],
                     Values::Init(Init::Uniform(bound)) => {
                         (0..count).map(|_| fresh.rng.random_range(-bound..=bound)).collect()
+                    }
+                    Values::Init(Init::UniformBehind { zeros, bound }) => {
+                        let inputs = shape.last().copied().unwrap_or(1);
+                        let mut draw = |index| match index % inputs < zeros {
+                            true => 0.0,
+                            false => fresh.rng.random_range(-bound..=bound),
+                        };
+                        (0..count).map(&mut draw).collect()
                     }
                 };
                 let var = Var::from_tensor(&Tensor::from_vec(values, shape, &self.params.device)?)?;

@@ -131,9 +131,15 @@ impl BandDptConfig {
     }
 
     /// What is seen of each band: real and imaginary parts of both channels `[bin][left, right][re, im]`, their
-    /// magnitudes `[bin][left, right]`, and the level.
+    /// magnitudes `[bin][left, right]`, the level, and its rise since the step before.
     pub fn band_inputs(&self) -> Vec<usize> {
-        self.bands.iter().map(|width| 6 * width + 1).collect()
+        self.bands.iter().map(|width| 6 * width + 2).collect()
+    }
+
+    /// Of a band's inputs: real and imaginary parts, which come first, and others.
+    pub(super) fn phased_inputs(inputs: usize) -> [usize; 2] {
+        let width = (inputs - 2) / 6;
+        [4 * width, 2 * width + 2]
     }
 
     /// Mask values of each band, ordered `[bin][tap][stem][channel][re, im]`.

@@ -8,5 +8,5 @@ mod windows;
 
 pub use config::BandDptConfig;
 pub use network::{BandDpt, BandDptState};
-pub(crate) use spectra::{FLOOR, QUIET};
+pub(crate) use spectra::{FLOOR, QUIET, seen_level};
 pub use windows::Windows;

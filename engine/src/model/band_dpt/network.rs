@@ -6,10 +6,11 @@ use candle_core::{Result, Tensor};
 
 use super::BandDptConfig;
 use super::blocks::{Block, BlockState};
-use super::spectra::Framing;
+use super::spectra::{Framing, seen_level};
 use crate::STEMS;
 use crate::model::layers::cpu::with_slice;
 use crate::model::layers::{BandLinear, LayerNorm};
+use crate::model::params::Init;
 use crate::model::{Mode, Network, Params, Window};
 
 /// The improved transformer across bands and along time, causal. Spectra of a long window are split into bands, each
@@ -31,6 +32,8 @@ pub struct BandDptState {
     past: Vec<f32>,
     /// Spectra of the last `taps - 1` steps.
     spectra: Vec<f32>,
+    /// What was seen of each band's level.
+    levels: Vec<f32>,
     blocks: Vec<BlockState>,
     /// Windows that are not over yet, `[STEMS * 2][synthesis_window - hop]`.
     tail: Vec<f32>,
@@ -38,6 +41,18 @@ pub struct BandDptState {
 
 /// Masks start close to an equal share for every stem.
 const MASK_GAIN: f32 = 0.1;
+
+/// Weights within `gain / sqrt(inputs)`.
+fn uniform(gain: f32, inputs: usize) -> Init {
+    Init::Uniform(gain / (inputs as f32).sqrt())
+}
+
+/// A band's first layer starts from magnitudes and level. Real and imaginary parts are noise to it until it has learnt
+/// to set phases against each other.
+fn seeing_magnitudes(inputs: usize) -> Init {
+    let [zeros, others] = BandDptConfig::phased_inputs(inputs);
+    Init::UniformBehind { zeros, bound: 1.0 / (others as f32).sqrt() }
+}
 
 impl BandDpt {
     /// Takes `split.*`, `blocks.<n>.*` and `masks.*`.
@@ -55,11 +70,23 @@ impl BandDpt {
         let blocks = (0..config.blocks).map(|n| Block::new(&root.at("blocks").at(n), config));
         Ok(Self {
             framing: Arc::new(Framing::new(config)),
-            split: BandLinear::new(&root.at("split"), "", sizes(&|band| inputs[band], &|_| size), 1.0)?,
+            split: BandLinear::new(
+                &root.at("split"),
+                "",
+                sizes(&|band| inputs[band], &|_| size),
+                seeing_magnitudes,
+            )?,
             blocks: blocks.collect::<Result<_>>()?,
             norm: LayerNorm::new(&masks.at("norm"), size)?,
-            hidden: BandLinear::new(&masks, "hidden.", sizes(&|_| size, &|_| hidden), 1.0)?,
-            output: BandLinear::new(&masks, "output.", sizes(&|_| hidden, &|band| outputs[band]), MASK_GAIN)?,
+            hidden: BandLinear::new(&masks, "hidden.", sizes(&|_| size, &|_| hidden), |inputs| {
+                uniform(1.0, inputs)
+            })?,
+            output: BandLinear::new(
+                &masks,
+                "output.",
+                sizes(&|_| hidden, &|band| outputs[band]),
+                |inputs| uniform(MASK_GAIN, inputs),
+            )?,
             config: config.clone(),
         })
     }
@@ -88,6 +115,7 @@ impl BandDpt {
         BandDptState {
             past: vec![0.0; 2 * (config.analysis_window - config.hop)],
             spectra: vec![0.0; (config.taps - 1) * framing.spectrum_len()],
+            levels: vec![seen_level(0.0); config.bands.len()],
             blocks: (0..config.blocks).map(|_| BlockState::default()).collect(),
             tail: vec![0.0; STEMS * 2 * config.latency()],
         }
@@ -110,7 +138,7 @@ impl BandDpt {
         state.past = seen.chunks_exact(kept + new).flat_map(|channel| &channel[new..]).copied().collect();
 
         let spectra = framing.analyse(&seen, 1);
-        let features = framing.features(&spectra);
+        let features = framing.features(&spectra, &mut state.levels);
         let (steps, device) = (new / config.hop, &candle_core::Device::Cpu);
         let width = features.len() / steps;
         let masks = self.masks(&Tensor::from_vec(features, (steps, 1, width), device)?, Some(state))?;
@@ -157,7 +185,7 @@ impl Network for BandDpt {
             seen
         })?;
         let spectra = framing.analyse(&seen, batch);
-        let features = framing.features(&spectra);
+        let features = framing.features(&spectra, &mut vec![seen_level(0.0); batch * config.bands.len()]);
         let steps = frames / config.hop;
         let width = features.len() / (steps * batch);
         let features = Tensor::from_vec(features, (steps, batch, width), mixture.device())?;
@@ -274,7 +302,7 @@ mod tests {
         // Bands of 3, 5, 9 and 16 bins; by hand.
         let attention = |seen: usize| 4 * (4 * 8 * 8 + 2 * seen * 8);
         let grus = 4 * (3 * 6 * 14 + 6 * 8) + 4 * (2 * 3 * 5 * 13 + 10 * 8);
-        let ends = 8 * (6 * 33 + 4) + 4 * 8 * 7 + 7 * 33 * 2 * 16 + 33 * 2 * 8 * 4;
+        let ends = 8 * (6 * 33 + 2 * 4) + 4 * 8 * 7 + 7 * 33 * 2 * 16 + 33 * 2 * 8 * 4;
         assert_eq!(network.macs(160), 10 * (2 * (attention(5) + attention(4) + grus) + ends) as u64);
         assert_eq!(network.window(1), Window { input: 32, output: 16, output_start: 0 });
         assert!(

@@ -20,6 +20,11 @@ pub(crate) const FLOOR: f32 = 1e-12;
 /// Mean square below which a band is not brought up to level any more.
 pub(crate) const QUIET: f32 = 1e-4;
 
+/// What a band sees of its level, the mean square of its compressed numbers: about as large as they are.
+pub(crate) fn seen_level(mean_square: f32) -> f32 {
+    0.4 * ((mean_square + QUIET).ln() + 5.0)
+}
+
 /// Why a transform cannot fail.
 const OWN_BUFFERS: &str = "the buffers are the plan's own, and the ends of a spectrum are real";
 
@@ -77,15 +82,16 @@ impl Framing {
 
     /// What the bands see of spectra, `[..][sum of band_inputs]`: numbers whose magnitudes are compressed by a square
     /// root, each band brought to the same level; these magnitudes, which no linear layer could make of real and
-    /// imaginary parts; and the level itself.
-    pub fn features(&self, spectra: &[f32]) -> Vec<f32> {
+    /// imaginary parts; the level itself; and its rise since the step before. `levels`, `[batch][bands]`, are those of
+    /// the step before the first, then of the last.
+    pub fn features(&self, spectra: &[f32], levels: &mut [f32]) -> Vec<f32> {
         let len: usize = self.config.band_inputs().iter().sum();
         let scale = self.windows.scale();
         let mut features = vec![0.0; spectra.len() / self.spectrum_len() * len];
         let frames = features.par_chunks_mut(len).zip(spectra.par_chunks(self.spectrum_len()));
         frames.for_each(|(mut features, mut spectrum)| {
             for width in &self.config.bands {
-                let (band, rest) = std::mem::take(&mut features).split_at_mut(6 * width + 1);
+                let (band, rest) = std::mem::take(&mut features).split_at_mut(6 * width + 2);
                 let (bins, spectrum_rest) = spectrum.split_at(PARTS * width);
                 (features, spectrum) = (rest, spectrum_rest);
                 let mut squares = 0.0;
@@ -96,17 +102,29 @@ impl Framing {
                     *to = [re * compressed, im * compressed];
                     squares += to[0] * to[0] + to[1] * to[1];
                 }
-                let level = squares / (PARTS * width) as f32 + QUIET;
+                let level = squares / (PARTS * width) as f32;
                 let (parts, rest) = band.split_at_mut(PARTS * width);
                 let (magnitudes, last) = rest.split_at_mut(2 * width);
-                let factor = level.sqrt().recip();
+                let factor = (level + QUIET).sqrt().recip();
                 for (z, magnitude) in parts.as_chunks_mut::<2>().0.iter_mut().zip(magnitudes) {
                     *z = z.map(|part| part * factor);
                     *magnitude = (z[0] * z[0] + z[1] * z[1]).sqrt();
                 }
-                last.fill(level.ln());
+                last[0] = seen_level(level);
             }
         });
+        let bands = self.config.bands.len();
+        for step in features.chunks_exact_mut(len * levels.len() / bands) {
+            for (mut features, levels) in step.chunks_exact_mut(len).zip(levels.chunks_exact_mut(bands)) {
+                for (width, before) in self.config.bands.iter().zip(levels) {
+                    let (band, rest) = std::mem::take(&mut features).split_at_mut(6 * width + 2);
+                    features = rest;
+                    let level = band[6 * width];
+                    band[6 * width + 1] = level - *before;
+                    *before = level;
+                }
+            }
+        }
         features
     }
 

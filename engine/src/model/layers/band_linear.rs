@@ -19,11 +19,16 @@ const ROWS: usize = 64;
 
 impl BandLinear {
     /// `sizes`: each band's inputs and outputs. Takes `<band>.<name>weight` `[out, in]` and `<band>.<name>bias`;
-    /// weights start within `gain / sqrt(in)`, biases at 0.
-    pub fn new(scope: &Scope<'_>, name: &str, sizes: Vec<[usize; 2]>, gain: f32) -> Result<Self> {
+    /// `init` is for the weights of so many inputs, biases start at 0.
+    pub fn new(
+        scope: &Scope<'_>,
+        name: &str,
+        sizes: Vec<[usize; 2]>,
+        init: impl Fn(usize) -> Init,
+    ) -> Result<Self> {
         let mut layer = Self { weights: Vec::new(), biases: Vec::new(), sizes };
         for (band, &[input, output]) in layer.sizes.iter().enumerate() {
-            let (scope, init) = (scope.at(band), Init::Uniform(gain / (input as f32).sqrt()));
+            let (scope, init) = (scope.at(band), init(input));
             layer.weights.push(scope.get(&format!("{name}weight"), &[output, input], init)?);
             layer.biases.push(scope.get(&format!("{name}bias"), &[output], Init::Constant(0.0))?);
         }

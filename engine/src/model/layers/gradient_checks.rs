@@ -129,9 +129,13 @@ fn linear_gradients_are_right_for_a_transposed_input_too() {
 fn gradients_of_a_layer_for_each_band_are_right() {
     // More rows than are worked on at a time.
     let sizes = || vec![[3, 2], [1, 4], [5, 1]];
-    check(|p| BandLinear::new(&p.root(), "", sizes(), 1.0), &[3, 30, 9], |l, x| l.forward(x));
+    check(
+        |p| BandLinear::new(&p.root(), "", sizes(), |_| Init::Uniform(0.5)),
+        &[3, 30, 9],
+        |l, x| l.forward(x),
+    );
     let params = Params::fresh(7, &Device::Cpu);
-    let bands = BandLinear::new(&params.root(), "", sizes(), 1.0).unwrap();
+    let bands = BandLinear::new(&params.root(), "", sizes(), |_| Init::Uniform(0.5)).unwrap();
     let (x, variables) = (random(&[2, 70, 9], 2), params.into_variables());
     let mut start = [0, 0];
     for (band, [input, output]) in sizes().into_iter().enumerate() {

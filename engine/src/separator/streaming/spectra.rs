@@ -12,7 +12,7 @@ use crate::kernels::Isa;
 use crate::kernels::elementwise::{
     add_masked, add_product, compress, energy, multiply, scale, scale_and_measure, split_pairs,
 };
-use crate::model::{BandDptConfig, FLOOR, QUIET, Windows};
+use crate::model::{BandDptConfig, FLOOR, QUIET, Windows, seen_level};
 
 /// Why a transform cannot fail.
 const OWN_BUFFERS: &str = "the buffers are the plan's own, and the ends of a spectrum are real";
@@ -37,8 +37,10 @@ pub struct Analysis {
     /// Of the last `taps` hops; the newest at `newest`.
     spectra: Vec<Planar>,
     newest: usize,
-    /// Of each band, `[re, im of left, of right; magnitudes of left, of right][bin]`, and the level.
+    /// Of each band, `[re, im of left, of right; magnitudes of left, of right][bin]`, the level and its rise.
     features: Vec<f32>,
+    /// Of each band, of the newest hop.
+    levels: Vec<f32>,
 }
 
 impl Analysis {
@@ -61,6 +63,7 @@ impl Analysis {
             spectra: (0..config.taps).map(|_| planar()).collect(),
             newest: 0,
             features: vec![0.0; config.band_inputs().iter().sum()],
+            levels: vec![seen_level(0.0); config.bands.len()],
         }
     }
 
@@ -85,8 +88,8 @@ impl Analysis {
         }
         let mut features = self.features.as_mut_slice();
         let mut first = 0;
-        for &width in &self.bands {
-            let (band, rest) = std::mem::take(&mut features).split_at_mut(6 * width + 1);
+        for (&width, before) in self.bands.iter().zip(&mut self.levels) {
+            let (band, rest) = std::mem::take(&mut features).split_at_mut(6 * width + 2);
             features = rest;
             let (parts, rest) = band.split_at_mut(4 * width);
             let (magnitudes, level) = rest.split_at_mut(2 * width);
@@ -96,14 +99,16 @@ impl Analysis {
                     [0, 1].map(|part| &spectra[2 * channel + part][first..first + width]);
                 compress(self.isa, from_re, from_im, self.scale, FLOOR, re, im);
             }
-            let square = energy(self.isa, parts) / (4 * width) as f32 + QUIET;
-            let factor = 1.0 / square.sqrt();
+            let square = energy(self.isa, parts) / (4 * width) as f32;
+            let factor = 1.0 / (square + QUIET).sqrt();
             let sides = parts.chunks_exact_mut(2 * width).zip(magnitudes.chunks_exact_mut(width));
             for (parts, magnitudes) in sides {
                 let (re, im) = parts.split_at_mut(width);
                 scale_and_measure(self.isa, factor, re, im, magnitudes);
             }
-            level.fill(square.ln());
+            let seen = seen_level(square);
+            level.copy_from_slice(&[seen, seen - *before]);
+            *before = seen;
             first += width;
         }
     }
@@ -112,7 +117,7 @@ impl Analysis {
     pub fn features(&self) -> impl Iterator<Item = &[f32]> {
         let mut rest = self.features.as_slice();
         self.bands.iter().map(move |width| {
-            let (band, later) = rest.split_at(6 * width + 1);
+            let (band, later) = rest.split_at(6 * width + 2);
             rest = later;
             band
         })
@@ -134,6 +139,7 @@ impl Analysis {
     pub fn reset(&mut self) {
         self.frames.iter_mut().for_each(|frames| frames.fill(0.0));
         self.spectra.iter_mut().flatten().for_each(|part| part.fill(0.0));
+        self.levels.fill(seen_level(0.0));
     }
 }
 
