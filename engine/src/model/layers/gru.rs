@@ -5,7 +5,9 @@ use rayon::prelude::*;
 
 use super::activation::{sigmoid, tanh};
 use super::conv::convolve;
-use super::cpu::{Matrix, MatrixMut, add_rows, fill_rows, matmul, permuted, slice, vectorised, with_slice};
+use super::cpu::{
+    Matrix, MatrixMut, add_rows, fill_rows, forward_by_host, matmul, permuted, slice, vectorised, with_slice,
+};
 use crate::model::params::{Init, Scope};
 
 /// PyTorch's GRU (Cho et al. 2014, with the reset gate behind the product), gates in its order: reset, update, new.
@@ -304,6 +306,8 @@ impl CustomOp3 for Recurrence {
     fn name(&self) -> &'static str {
         "gru"
     }
+
+    forward_by_host!(3);
 
     fn cpu_fwd(
         &self,
