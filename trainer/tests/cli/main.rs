@@ -3,6 +3,7 @@
 mod bench_training;
 mod common;
 mod data;
+mod device;
 mod evaluate;
 mod inspect;
 mod score;
