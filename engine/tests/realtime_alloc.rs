@@ -4,9 +4,11 @@
 mod support;
 
 use assert_no_alloc::{AllocDisabler, assert_no_alloc};
+use candle_core::Device;
 use engine::audio::AudioBuffer;
+use engine::model::{BandDpt, BandDptConfig, Params};
 use engine::realtime::{Stream, StreamConfig};
-use engine::separator::ResampledSeparator;
+use engine::separator::{Precision, ResampledSeparator, StreamingSeparator};
 use engine::{STEMS, Separator};
 use std::sync::atomic::Ordering;
 use support::{Noise, Splitter};
@@ -65,4 +67,49 @@ fn a_resampled_separator_does_not_allocate_either() {
         }
         separator.reset();
     });
+}
+
+#[test]
+fn the_live_network_neither_allocates_nor_faults_pages_once_it_is_warm() {
+    let config = BandDptConfig { blocks: 2, ..BandDptConfig::default() };
+    let params = Params::fresh(1, &Device::Cpu);
+    BandDpt::new(&params, &config).expect("a network");
+    let variables = params.into_variables().into_iter();
+    let tensors = variables.map(|(name, parameter)| (name, parameter.var.as_tensor().clone())).collect();
+    for precision in [Precision::F32, Precision::F16] {
+        let mut separator =
+            StreamingSeparator::new(&config, &tensors, 44_100, precision).expect("the weights fit");
+        let hop = separator.spec().hop;
+        let mut noise = Noise::new(3);
+        let hops: Vec<AudioBuffer> = (0..50)
+            .map(|_| AudioBuffer::from_channels(noise.stereo(hop).to_vec()).expect("equal lengths"))
+            .collect();
+        let mut stems: [AudioBuffer; STEMS] = std::array::from_fn(|_| AudioBuffer::new(2, hop));
+        let mut play = |separator: &mut StreamingSeparator| {
+            for mixture in &hops {
+                separator.process(mixture, &mut stems).expect("separates");
+            }
+            separator.reset();
+        };
+        play(&mut separator);
+        let before = page_faults();
+        assert_no_alloc(|| (0..4).for_each(|_| play(&mut separator)));
+        assert_eq!(page_faults(), before, "{precision:?}");
+    }
+}
+
+/// Page faults of this thread so far, or 0 where the system does not count them by thread.
+fn page_faults() -> i64 {
+    #[cfg(target_os = "linux")]
+    {
+        // SAFETY: plain numbers, for which zeros are valid.
+        let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
+        // SAFETY: fills the structure that it is given.
+        unsafe { libc::getrusage(libc::RUSAGE_THREAD, &mut usage) };
+        usage.ru_minflt + usage.ru_majflt
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        0
+    }
 }

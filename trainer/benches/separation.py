@@ -98,7 +98,7 @@ def build(config, tensors):
     graph = Graph()
     bands, size, heads, span = len(config["bands"]), config["size"], config["heads"], config["attention_span"]
     head, taps, states = size // heads, config["taps"], {}
-    features = graph.input("features", [sum(4 * w + 1 for w in config["bands"])])
+    features = graph.input("features", [sum(6 * w + 1 for w in config["bands"])])
     seen = graph.input("seen", [1, 1, 1, max(span, 1)])
 
     def linear(x, weight, bias):
@@ -130,10 +130,10 @@ def build(config, tensors):
         return graph.shaped(graph.add("Add", product, graph.constant(bias)), *shape)
 
     groups = list(runs(config["bands"]))
-    parts = pieces(features, [count * (4 * width + 1) for _, count, width in groups], 0)
+    parts = pieces(features, [count * (6 * width + 1) for _, count, width in groups], 0)
     split = []
     for part, (first, count, width) in zip(parts, groups):
-        x = graph.shaped(part, count, 1, 4 * width + 1)
+        x = graph.shaped(part, count, 1, 6 * width + 1)
         split.append(batched(x, [f"split.{first + i}" for i in range(count)], (count, size)))
     x = graph.add("Concat", *split, axis=0)
 
@@ -231,7 +231,7 @@ class Step:
         self.session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
         self.span, self.hops = max(config["attention_span"], 1), 0
         value = onnxruntime.OrtValue.ortvalue_from_numpy
-        self.features = value(np.zeros(sum(4 * w + 1 for w in config["bands"]), np.float32))
+        self.features = value(np.zeros(sum(6 * w + 1 for w in config["bands"]), np.float32))
         self.seen = value(np.full((1, 1, 1, self.span), -1e30, np.float32))
         self.masks = value(np.zeros((sum(config["bands"]), config["taps"], 4, 4), np.float32))
         states = [{name: value(np.zeros(shape, np.float32)) for name, shape in shapes.items()} for _ in range(2)]
@@ -292,7 +292,9 @@ def separate(config, tensors, mixture):
         parts, features = np.stack([z.real, z.imag], -1).reshape(len(z), 4), []
         for band in np.split(parts, np.cumsum(config["bands"])[:-1]):
             level = np.mean(band**2) + 1e-4
-            features.append(np.append(band.ravel() / np.sqrt(level), np.log(level)))
+            band = band / np.sqrt(level)
+            magnitudes = np.hypot(band[:, ::2], band[:, 1::2])
+            features.append(np.concatenate([band.ravel(), magnitudes.ravel(), [np.log(level)]]))
         seconds.append(step.run(np.concatenate(features).astype(np.float32)))
         masks = step.masks.numpy().reshape(len(z), taps, 4, 2, 2)
         masks = masks[..., 0] + 1j * masks[..., 1]

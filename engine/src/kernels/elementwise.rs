@@ -116,6 +116,16 @@ kernel! {
 }
 
 kernel! {
+    /// Brings complex numbers to a level, and gives their magnitudes.
+    pub fn scale_and_measure(factor: f32, re: &mut [f32], im: &mut [f32], magnitudes: &mut [f32]) {
+        for ((re, im), magnitude) in re.iter_mut().zip(im).zip(magnitudes) {
+            (*re, *im) = (*re * factor, *im * factor);
+            *magnitude = madd::<FMA>(*re, *re, *im * *im).sqrt();
+        }
+    }
+}
+
+kernel! {
     /// Copies with a factor.
     pub fn scale(x: &[f32], factor: f32, out: &mut [f32]) {
         out.iter_mut().zip(x).for_each(|(out, x)| *out = x * factor);

@@ -97,7 +97,6 @@ impl Worker {
         let _ = catch_unwind(AssertUnwindSafe(move || drop(self)));
     }
 
-    #[expect(clippy::disallowed_methods, reason = "the worker's own thread")]
     fn work(&mut self) {
         self.warm_up();
         let mut last_hop = Instant::now();

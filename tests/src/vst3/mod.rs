@@ -242,7 +242,8 @@ impl Plugin for Vst3Plugin {
     }
 
     fn wants_restart(&mut self) -> bool {
-        self.host.take_restart_flags() & RestartFlags_::kLatencyChanged as i32 != 0
+        let latency_changed: i32 = RestartFlags_::kLatencyChanged as _;
+        self.host.take_restart_flags() & latency_changed != 0
     }
 
     fn latency(&self) -> Result<usize> {
@@ -286,9 +287,9 @@ impl Plugin for Vst3Plugin {
             outputEvents: null_mut(),
             processContext: &mut active.context,
         };
+        self.host.set_processing(true);
         // SAFETY: the plugin is active and processing; every pointer outlives the call. Those that are null
         // are what hosts pass for buses that nobody has connected, or are optional.
-        self.host.set_processing(true);
         let result = unsafe { self.processor.process(&mut data) };
         self.host.set_processing(false);
         ensure!(result == kResultOk, "the plugin reports error {result}");

@@ -1,5 +1,6 @@
 //! The `trainer` command as its users run it.
 
+mod bench;
 mod bench_training;
 mod common;
 mod data;

@@ -130,9 +130,10 @@ impl BandDptConfig {
         (bands * (self.blocks * (time + across) + size * mask_hidden) + split + masks + applied) as u64
     }
 
-    /// Features of each band: real and imaginary parts of both channels, and the level.
+    /// What is seen of each band: real and imaginary parts of both channels `[bin][left, right][re, im]`, their
+    /// magnitudes `[bin][left, right]`, and the level.
     pub fn band_inputs(&self) -> Vec<usize> {
-        self.bands.iter().map(|width| 4 * width + 1).collect()
+        self.bands.iter().map(|width| 6 * width + 1).collect()
     }
 
     /// Mask values of each band, ordered `[bin][tap][stem][channel][re, im]`.

@@ -274,7 +274,7 @@ mod tests {
         // Bands of 3, 5, 9 and 16 bins; by hand.
         let attention = |seen: usize| 4 * (4 * 8 * 8 + 2 * seen * 8);
         let grus = 4 * (3 * 6 * 14 + 6 * 8) + 4 * (2 * 3 * 5 * 13 + 10 * 8);
-        let ends = 8 * (4 * 33 + 4) + 4 * 8 * 7 + 7 * 33 * 2 * 16 + 33 * 2 * 8 * 4;
+        let ends = 8 * (6 * 33 + 4) + 4 * 8 * 7 + 7 * 33 * 2 * 16 + 33 * 2 * 8 * 4;
         assert_eq!(network.macs(160), 10 * (2 * (attention(5) + attention(4) + grus) + ends) as u64);
         assert_eq!(network.window(1), Window { input: 32, output: 16, output_start: 0 });
         assert!(

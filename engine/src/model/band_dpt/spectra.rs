@@ -75,29 +75,35 @@ impl Framing {
         spectra
     }
 
-    /// What the bands see of spectra, `[..][sum of band_inputs]`: magnitudes compressed by a square root, each band
-    /// brought to the same level, and the level itself.
+    /// What the bands see of spectra, `[..][sum of band_inputs]`: numbers whose magnitudes are compressed by a square
+    /// root, each band brought to the same level; these magnitudes, which no linear layer could make of real and
+    /// imaginary parts; and the level itself.
     pub fn features(&self, spectra: &[f32]) -> Vec<f32> {
-        let len = self.spectrum_len() + self.config.bands.len();
+        let len: usize = self.config.band_inputs().iter().sum();
         let scale = self.windows.scale();
         let mut features = vec![0.0; spectra.len() / self.spectrum_len() * len];
         let frames = features.par_chunks_mut(len).zip(spectra.par_chunks(self.spectrum_len()));
         frames.for_each(|(mut features, mut spectrum)| {
             for width in &self.config.bands {
-                let (band, rest) = std::mem::take(&mut features).split_at_mut(PARTS * width + 1);
+                let (band, rest) = std::mem::take(&mut features).split_at_mut(6 * width + 1);
                 let (bins, spectrum_rest) = spectrum.split_at(PARTS * width);
                 (features, spectrum) = (rest, spectrum_rest);
                 let mut squares = 0.0;
-                for (to, z) in band.as_chunks_mut::<2>().0.iter_mut().zip(bins.as_chunks::<2>().0) {
+                let parts = &mut band[..PARTS * width];
+                for (to, z) in parts.as_chunks_mut::<2>().0.iter_mut().zip(bins.as_chunks::<2>().0) {
                     let [re, im] = z.map(|part| part * scale);
                     let compressed = (re * re + im * im + FLOOR).sqrt().sqrt().recip();
                     *to = [re * compressed, im * compressed];
                     squares += to[0] * to[0] + to[1] * to[1];
                 }
                 let level = squares / (PARTS * width) as f32 + QUIET;
-                let (parts, last) = band.split_at_mut(PARTS * width);
+                let (parts, rest) = band.split_at_mut(PARTS * width);
+                let (magnitudes, last) = rest.split_at_mut(2 * width);
                 let factor = level.sqrt().recip();
-                parts.iter_mut().for_each(|part| *part *= factor);
+                for (z, magnitude) in parts.as_chunks_mut::<2>().0.iter_mut().zip(magnitudes) {
+                    *z = z.map(|part| part * factor);
+                    *magnitude = (z[0] * z[0] + z[1] * z[1]).sqrt();
+                }
                 last.fill(level.ln());
             }
         });

@@ -82,12 +82,13 @@ impl StreamingSeparator {
 
 /// A band's layer, for numbers part by part where the network has them bin by bin.
 fn split(weights: &Weights<'_>, band: usize, width: usize, size: usize) -> Result<Packed> {
-    let inputs = 4 * width + 1;
+    let inputs = 6 * width + 1;
     let weight = weights.get(&format!("split.{band}.weight"), &[size, inputs])?;
     let mut turned = weight.clone();
     for (to, from) in turned.chunks_exact_mut(inputs).zip(weight.chunks_exact(inputs)) {
-        for part in 0..4 {
-            (0..width).for_each(|bin| to[part * width + bin] = from[4 * bin + part]);
+        for bin in 0..width {
+            (0..4).for_each(|part| to[part * width + bin] = from[4 * bin + part]);
+            (0..2).for_each(|side| to[(4 + side) * width + bin] = from[4 * width + 2 * bin + side]);
         }
     }
     Ok(weights.pack_for_one(&turned, &weights.get(&format!("split.{band}.bias"), &[size])?, inputs))

@@ -9,7 +9,9 @@ use super::masks::Masks;
 use crate::STEMS;
 use crate::audio::AudioBuffer;
 use crate::kernels::Isa;
-use crate::kernels::elementwise::{add_masked, add_product, compress, energy, multiply, scale, split_pairs};
+use crate::kernels::elementwise::{
+    add_masked, add_product, compress, energy, multiply, scale, scale_and_measure, split_pairs,
+};
 use crate::model::{BandDptConfig, FLOOR, QUIET, Windows};
 
 /// Why a transform cannot fail.
@@ -35,7 +37,7 @@ pub struct Analysis {
     /// Of the last `taps` hops; the newest at `newest`.
     spectra: Vec<Planar>,
     newest: usize,
-    /// Of each band, `[4 * width + 1]`.
+    /// Of each band, `[re, im of left, of right; magnitudes of left, of right][bin]`, and the level.
     features: Vec<f32>,
 }
 
@@ -84,9 +86,10 @@ impl Analysis {
         let mut features = self.features.as_mut_slice();
         let mut first = 0;
         for &width in &self.bands {
-            let (band, rest) = std::mem::take(&mut features).split_at_mut(4 * width + 1);
+            let (band, rest) = std::mem::take(&mut features).split_at_mut(6 * width + 1);
             features = rest;
-            let (parts, level) = band.split_at_mut(4 * width);
+            let (parts, rest) = band.split_at_mut(4 * width);
+            let (magnitudes, level) = rest.split_at_mut(2 * width);
             for (channel, parts) in parts.chunks_exact_mut(2 * width).enumerate() {
                 let (re, im) = parts.split_at_mut(width);
                 let [from_re, from_im] =
@@ -95,7 +98,11 @@ impl Analysis {
             }
             let square = energy(self.isa, parts) / (4 * width) as f32 + QUIET;
             let factor = 1.0 / square.sqrt();
-            parts.iter_mut().for_each(|part| *part *= factor);
+            let sides = parts.chunks_exact_mut(2 * width).zip(magnitudes.chunks_exact_mut(width));
+            for (parts, magnitudes) in sides {
+                let (re, im) = parts.split_at_mut(width);
+                scale_and_measure(self.isa, factor, re, im, magnitudes);
+            }
             level.fill(square.ln());
             first += width;
         }
@@ -103,8 +110,8 @@ impl Analysis {
 
     /// What a band sees of the newest hop.
     pub fn features(&self, band: usize) -> &[f32] {
-        let first: usize = self.bands[..band].iter().map(|width| 4 * width + 1).sum();
-        &self.features[first..][..4 * self.bands[band] + 1]
+        let first: usize = self.bands[..band].iter().map(|width| 6 * width + 1).sum();
+        &self.features[first..][..6 * self.bands[band] + 1]
     }
 
     /// The spectrum of so many hops ago.

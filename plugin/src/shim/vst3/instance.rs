@@ -122,7 +122,7 @@ impl Handler {
         if let Some(handler) = handler {
             // SAFETY: the host's object, to which we hold a reference; on the main thread. A host that cannot
             // do it leaves us as we are.
-            unsafe { handler.restartComponent(RestartFlags_::kLatencyChanged as int32) };
+            unsafe { handler.restartComponent(RestartFlags_::kLatencyChanged as _) };
         }
     }
 }
