@@ -147,6 +147,31 @@ impl Checkpoint {
         }
     }
 
+    /// As [`Self::separator`], on a card where there is one. Networks that stream run on the CPU everywhere: their
+    /// hops are too short to be worth the way to a card.
+    ///
+    /// # Errors
+    /// The card cannot run the network.
+    pub fn separator_on(&self, device: &Device) -> Result<Box<dyn Separator>> {
+        match self.header.chunk {
+            Some(chunk) => self.separator_on_with(device, chunk),
+            None => self.separator(),
+        }
+    }
+
+    /// As [`Self::separator_with`], on a card where there is one.
+    ///
+    /// # Errors
+    /// As there, or the card cannot run the network.
+    pub fn separator_on_with(&self, device: &Device, chunk: ChunkPlan) -> Result<Box<dyn Separator>> {
+        let mut separator = self.chunked(chunk)?;
+        if !device.is_cpu() {
+            let params = Params::loaded(self.tensors.clone(), device);
+            separator.use_card(self.header.architecture.build(&params)?, device.clone())?;
+        }
+        Ok(Box::new(separator))
+    }
+
     /// A network that streams, with packed weights of this precision.
     ///
     /// # Errors
@@ -189,13 +214,17 @@ impl Checkpoint {
     /// # Errors
     /// A plan that does not suit the network, or a network that runs hop by hop, without windows.
     pub fn separator_with(&self, chunk: ChunkPlan) -> Result<Box<dyn Separator>> {
+        Ok(Box::new(self.chunked(chunk)?))
+    }
+
+    fn chunked(&self, chunk: ChunkPlan) -> Result<ChunkedSeparator> {
         if self.header.architecture.streams() {
             let name = self.header.architecture.name();
             return Err(Error::Unsupported(format!(
                 "a {name} runs hop by hop: it has no windows that overlap"
             )));
         }
-        Ok(Box::new(ChunkedSeparator::new(self.network.clone(), self.header.sample_rate, chunk)?))
+        ChunkedSeparator::new(self.network.clone(), self.header.sample_rate, chunk)
     }
 }
 

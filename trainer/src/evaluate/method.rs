@@ -1,6 +1,7 @@
 //! What is evaluated: checkpoints, and baselines that say what their figures are worth.
 
 use anyhow::Context;
+use candle_core::Device;
 use engine::STEMS;
 use engine::audio::AudioBuffer;
 use engine::checkpoint::Checkpoint;
@@ -22,22 +23,24 @@ enum Kind {
     Mixture,
     /// See [`irm`].
     Irm,
-    Checkpoint(Box<Checkpoint>),
+    Checkpoint(Box<Checkpoint>, Device),
 }
 
 impl Method {
-    /// `mixture`, `irm`, `live`, `studio`, or a checkpoint file.
+    /// `mixture`, `irm`, `live`, `studio`, or a checkpoint file, whose network runs on `device`.
     ///
     /// # Errors
     /// The checkpoint cannot be read, or not be run.
-    pub fn new(name: &str) -> anyhow::Result<Self> {
+    pub fn new(name: &str, device: &Device) -> anyhow::Result<Self> {
         let kind = match name {
             stem_files::MIXTURE => Kind::Mixture,
             "irm" => Kind::Irm,
             name => {
                 let checkpoint = embedded::checkpoint(name)?;
-                checkpoint.separator().with_context(|| format!("{name} cannot be run as a separator"))?;
-                Kind::Checkpoint(Box::new(checkpoint))
+                checkpoint
+                    .separator_on(device)
+                    .with_context(|| format!("{name} cannot be run as a separator"))?;
+                Kind::Checkpoint(Box::new(checkpoint), device.clone())
             }
         };
         Ok(Self { name: name.to_owned(), kind })
@@ -48,7 +51,7 @@ impl Method {
         match &self.kind {
             Kind::Mixture => "the mixture taken for each stem".into(),
             Kind::Irm => irm::DEFINITION.into(),
-            Kind::Checkpoint(_) => "the separator that the plugin runs, offline".into(),
+            Kind::Checkpoint(..) => "the separator that the plugin runs, offline".into(),
         }
     }
 
@@ -64,8 +67,8 @@ impl Method {
         let stems = match &self.kind {
             Kind::Mixture => std::array::from_fn(|_| song.mixture.clone()),
             Kind::Irm => irm::separate(&song.mixture, &song.stems),
-            Kind::Checkpoint(checkpoint) => {
-                let mut separator = at_rate(checkpoint.separator()?, song.sample_rate)?.separator;
+            Kind::Checkpoint(checkpoint, device) => {
+                let mut separator = at_rate(checkpoint.separator_on(device)?, song.sample_rate)?.separator;
                 offline::separate(&mut separator, &song.mixture, |done, _| progress(done))?
             }
         };

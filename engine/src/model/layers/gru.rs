@@ -6,7 +6,8 @@ use rayon::prelude::*;
 use super::activation::{sigmoid, tanh};
 use super::conv::convolve;
 use super::cpu::{
-    Matrix, MatrixMut, add_rows, fill_rows, matmul, permuted, slice, vectorised, with_slice, with_slices,
+    Matrix, MatrixMut, add_rows, fill_rows, forward_by_host, matmul, permuted, slice, vectorised, with_slice,
+    with_slices,
 };
 use crate::model::params::{Init, Scope};
 
@@ -306,6 +307,8 @@ impl CustomOp3 for Recurrence {
     fn name(&self) -> &'static str {
         "gru"
     }
+
+    forward_by_host!(3);
 
     fn cpu_fwd(
         &self,

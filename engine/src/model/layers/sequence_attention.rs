@@ -5,7 +5,7 @@ use rayon::prelude::*;
 
 use super::Linear;
 use super::activation::exp;
-use super::cpu::{permuted, slice, vectorised, with_slices};
+use super::cpu::{forward_by_host, permuted, slice, vectorised, with_slices};
 use crate::model::params::{Init, Scope};
 
 /// Causal self-attention along time: a frame sees the last `span` frames of its own row, itself included, with a
@@ -284,6 +284,8 @@ impl CustomOp2 for Attention {
     fn name(&self) -> &'static str {
         "sequence-attention"
     }
+
+    forward_by_host!(2);
 
     fn cpu_fwd(
         &self,
