@@ -8,6 +8,7 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 use super::consistency::{share_residual_by_energy, share_residual_equally};
 use super::{ChunkPlan, Separator, SeparatorSpec};
 use crate::audio::{AudioBuffer, sanitise};
+use crate::error::root_cause;
 use crate::model::{Mode, Network, Window};
 use crate::realtime::{FlushDenormals, is_raised, raise};
 use crate::{Error, Result, STEMS};
@@ -83,34 +84,30 @@ impl ChunkedSeparator {
     /// # Errors
     /// The card cannot even run that; the separator then stays on the CPU.
     pub fn use_card(&mut self, network: Arc<dyn Network>, device: Device) -> Result<()> {
-        let card = Card { network, device };
         let silence = vec![0.0; self.history.len()];
-        separate_window(card.network.as_ref(), &card.device, &silence, self.window)?;
-        self.card = Some(card);
+        // Not in the pool that stays: that is made where the stream runs, and takes its thread's priority.
+        alone(&mut None, || separate_window(network.as_ref(), &device, &silence, self.window))??;
+        self.card = Some(Card { network, device });
         Ok(())
     }
 
     /// What the card, if there is one that works, or else the CPU makes of the window.
     fn separate(&mut self) -> Result<Vec<f32>> {
-        if let Some(card) = &self.card {
-            let separated = separate_window(card.network.as_ref(), &card.device, &self.history, self.window);
+        let (history, window) = (&self.history, self.window);
+        if let Some(Card { network, device }) = &self.card {
+            let separated =
+                alone(&mut self.pool, || separate_window(network.as_ref(), device, history, window))?;
             match separated {
                 Ok(separated) => return Ok(separated),
                 Err(error) => {
-                    eprintln!("warning: the card failed; the CPU goes on with the stream ({error})");
+                    let why = root_cause(&error);
+                    eprintln!("warning: the card failed, and the CPU goes on with the stream ({why})");
                     self.card = None;
                 }
             }
         }
-        let pool = match &self.pool {
-            Some(pool) => pool,
-            None => self.pool.insert(single_thread()?),
-        };
-        let (network, history, window) = (&self.network, &self.history, self.window);
-        Ok(pool.install(|| {
-            let _flush = FlushDenormals::new();
-            separate_window(network.as_ref(), &Device::Cpu, history, window)
-        })?)
+        let network = self.network.as_ref();
+        Ok(alone(&mut self.pool, || separate_window(network, &Device::Cpu, history, window))??)
     }
 
     fn remember(&mut self, mixture: &AudioBuffer) {
@@ -207,6 +204,18 @@ fn separate_window(
         candle_core::bail!("expected [1, {STEMS}, 2, {output}], found {:?}", stems.shape());
     }
     stems.flatten_all()?.to_vec1::<f32>()
+}
+
+/// Runs a network, or what of it a card leaves to the host, in the thread that is the only one for it.
+fn alone<R: Send>(pool: &mut Option<ThreadPool>, run: impl FnOnce() -> R + Send) -> Result<R> {
+    let pool = match pool {
+        Some(pool) => pool,
+        None => pool.insert(single_thread()?),
+    };
+    Ok(pool.install(|| {
+        let _flush = FlushDenormals::new();
+        run()
+    }))
 }
 
 fn single_thread() -> Result<ThreadPool> {

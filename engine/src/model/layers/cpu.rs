@@ -17,7 +17,8 @@ pub fn slice<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> 
 /// The forward pass of a custom operation on a card: by way of the host and the same code. Slow, but right; it is what
 /// an operation has until it gets kernels of its own. The number is how many operands it has.
 ///
-/// The backward passes need nothing of the kind: they read through [`with_slice`].
+/// There is nothing of the kind for backward passes: they leave their gradients on the host, which is why networks
+/// are trained on the CPU only.
 macro_rules! forward_by_host {
     (1) => {
         forward_by_host!(@ [s l]);
