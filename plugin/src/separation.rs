@@ -32,9 +32,9 @@ fn checkpoint(model: Model) -> Result<&'static Checkpoint, String> {
 
 /// On a card where this build and this machine have one that can run the network, else on the CPU.
 fn separator(checkpoint: &Checkpoint) -> Result<Box<dyn Separator>, String> {
-    let picked = pick_or_cpu(DeviceChoice::Auto);
-    let separator = checkpoint.separator_on(&picked.device);
-    separator.or_else(|_| checkpoint.separator()).map_err(|error| error.to_string())
+    let on_card = || checkpoint.separator_on(&pick_or_cpu(DeviceChoice::Auto).device).ok();
+    let separator = checkpoint.runs_on_cards().then(on_card).flatten();
+    separator.map_or_else(|| checkpoint.separator(), Ok).map_err(|error| error.to_string())
 }
 
 /// At most one running stream.

@@ -2,6 +2,7 @@
 
 use anyhow::ensure;
 use candle_core::Device;
+use engine::checkpoint::Checkpoint;
 use engine::device::{DeviceChoice, Picked, pick};
 
 use crate::exit::WrongUse;
@@ -23,21 +24,34 @@ impl Args {
         Ok(pick(self.device)?)
     }
 
-    /// For training, which has no path on a card yet: the optimiser works on the CPU's memory.
+    /// What [`Self::pick`] has picked, or the CPU if it is a card that cannot run this checkpoint's network.
+    ///
+    /// # Errors
+    /// The card was asked for by name.
+    pub fn for_checkpoint(self, picked: &Picked, checkpoint: &Checkpoint) -> anyhow::Result<Picked> {
+        if picked.device.is_cpu() || checkpoint.runs_on_cards() {
+            return Ok(picked.clone());
+        }
+        let why = format!("a {} runs hop by hop, on the CPU only", checkpoint.header().architecture.name());
+        ensure!(
+            self.device == DeviceChoice::Auto,
+            WrongUse(format!("--device {}: {why}; say cpu or auto", self.device))
+        );
+        Ok(Picked { device: Device::Cpu, why: format!("cpu: {why}") })
+    }
+
+    /// For training, which runs on the CPU only: backward passes and the optimiser work on its memory.
     ///
     /// # Errors
     /// A card was asked for.
     pub fn pick_for_training(self) -> anyhow::Result<Picked> {
         if self.device == DeviceChoice::Auto {
-            return Ok(Picked { device: Device::Cpu, why: "cpu: training does not run on cards yet".into() });
+            return Ok(Picked { device: Device::Cpu, why: "cpu: training does not run on cards".into() });
         }
         let picked = self.pick()?;
         ensure!(
             picked.device.is_cpu(),
-            WrongUse(format!(
-                "--device {}: training does not run on cards yet; say cpu or auto",
-                self.device
-            ))
+            WrongUse(format!("--device {}: training does not run on cards; say cpu or auto", self.device))
         );
         Ok(picked)
     }

@@ -147,22 +147,31 @@ impl Checkpoint {
         }
     }
 
-    /// As [`Self::separator`], on a card where there is one. Networks that stream run on the CPU everywhere: their
+    /// Whether a card can run the network. Those that stream run on the CPU everywhere, by kernels of our own: their
     /// hops are too short to be worth the way to a card.
+    pub fn runs_on_cards(&self) -> bool {
+        !self.header.architecture.streams()
+    }
+
+    /// As [`Self::separator`], on this device.
     ///
     /// # Errors
-    /// The card cannot run the network.
+    /// As there, or it is a card that cannot run the network.
     pub fn separator_on(&self, device: &Device) -> Result<Box<dyn Separator>> {
         match self.header.chunk {
-            Some(chunk) => self.separator_on_with(device, chunk),
-            None => self.separator(),
+            _ if device.is_cpu() => self.separator(),
+            Some(chunk) if self.runs_on_cards() => self.separator_on_with(device, chunk),
+            _ => {
+                let name = self.header.architecture.name();
+                Err(Error::Unsupported(format!("a {name} runs hop by hop, which is done on the CPU only")))
+            }
         }
     }
 
-    /// As [`Self::separator_with`], on a card where there is one.
+    /// As [`Self::separator_with`], on this device.
     ///
     /// # Errors
-    /// As there, or the card cannot run the network.
+    /// As there, or it is a card that cannot run the network.
     pub fn separator_on_with(&self, device: &Device, chunk: ChunkPlan) -> Result<Box<dyn Separator>> {
         let mut separator = self.chunked(chunk)?;
         if !device.is_cpu() {

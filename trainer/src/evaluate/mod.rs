@@ -86,8 +86,10 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         );
     }
     ensure!(args.jobs != Some(0), WrongUse("--jobs must be at least 1".into()));
-    let methods =
-        names.iter().map(|name| Method::new(name, &picked.device)).collect::<anyhow::Result<Vec<_>>>()?;
+    let methods = names
+        .iter()
+        .map(|name| Method::new(name, args.device, &picked))
+        .collect::<anyhow::Result<Vec<_>>>()?;
     let songs = dataset::songs(&args.dataset)?;
     songs.iter().try_for_each(|song| args.windows.at(song.sample_rate).map(drop))?;
 
@@ -124,7 +126,11 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         methods: by_method,
     };
     let comparisons = compare::compare(&results.methods, args.seed);
-    println!("device: {}", picked.why);
+    for method in &methods {
+        if let Some(device) = method.device() {
+            println!("device of {}: {device}", method.name);
+        }
+    }
     print!("{results}");
     if !comparisons.is_empty() {
         print!("\n{}", compare::table(&comparisons));

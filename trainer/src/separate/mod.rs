@@ -88,6 +88,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let checkpoint = embedded::checkpoint(&args.checkpoint)?;
     // A broken last file should be known before the first is separated.
     songs.iter().try_for_each(|song| Reader::open(&song.input).map(drop))?;
+    let picked = args.device.for_checkpoint(&picked, &checkpoint)?;
     println!("device: {}", picked.why);
     let bars = MultiProgress::new();
     let all = bars.add(bar("{bar:30} {pos}/{len} songs", songs.len() as u64));
