@@ -129,24 +129,27 @@ fn make_root(workspace: &Workspace, root: &Path) -> Result<()> {
         let name = entry.file_name().to_string_lossy().into_owned();
         link(&entry.path(), &root.join("lib64").join(&name))?;
         // Linkers want `libcublas.so`, wheels have `libcublas.so.13` only.
-        if let Some((stem, _version)) = name.split_once(".so.") {
-            if !libraries.join(format!("{stem}.so")).exists() {
-                link(&entry.path(), &root.join("lib64").join(format!("{stem}.so")))?;
-            }
+        if let Some((stem, _version)) = name.split_once(".so.")
+            && !libraries.join(format!("{stem}.so")).exists()
+        {
+            link(&entry.path(), &root.join("lib64").join(format!("{stem}.so")))?;
         }
     }
     make_driver_stub(workspace, &root.join("lib64/stubs"))
 }
 
-/// A `libcuda.so` that has every symbol and can do nothing: the real one comes with the driver, and this is for
-/// the linker only.
+/// What each function of the stub returns, as in the stub of NVIDIA's own toolkit: `CUDA_ERROR_STUB_LIBRARY`.
+const STUB_LIBRARY: u32 = 34;
+
+/// A `libcuda.so` that has every function of the driver and can do nothing: the real one comes with the driver, and
+/// this is for the linker only.
 fn make_driver_stub(workspace: &Workspace, folder: &Path) -> Result<()> {
     let declarations = cudarc(workspace)?.join("src/driver/sys/mod.rs");
     let text = fs::read_to_string(&declarations)
         .with_context(|| format!("cannot read {}", declarations.display()))?;
     let mut source = String::new();
     for name in driver_functions(&text) {
-        writeln!(source, "void {name}(void) {{}}")?;
+        writeln!(source, "int {name}(void) {{ return {STUB_LIBRARY}; }}")?;
     }
     ensure!(source.contains("cuInit"), "{} declares no driver", declarations.display());
     let file = folder.join("libcuda.c");
@@ -223,7 +226,7 @@ fn pack(workspace: &Workspace, built: &Workspace) -> Result<()> {
     if folder.exists() {
         fs::remove_dir_all(&folder).with_context(|| format!("cannot remove {}", folder.display()))?;
     }
-    copy_folder(&workspace.root.join("trainer/recipes"), &folder.join("recipes"))?;
+    fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
     let stripped = folder.join("trainer");
     let mut strip = Command::new("strip");
     strip.arg("-o").arg(&stripped).arg(built.program(Profile::Release, "trainer"));

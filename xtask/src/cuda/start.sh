@@ -1,5 +1,5 @@
 #!/bin/sh
-# Runs the trainer on a machine with an NVIDIA card: ./start.sh train recipes/seed.toml --device cuda
+# Runs the trainer on a machine with an NVIDIA card: ./start.sh separate SONG.wav -o out --checkpoint studio --device cuda
 # CUDA's libraries (cublas, cudart, nvrtc, curand) come from CUDA_LIBRARIES, from the system, or from the wheels
 # that PyTorch brings; the driver's own libcuda.so.1 comes with the driver.
 set -e
