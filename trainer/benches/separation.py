@@ -48,9 +48,11 @@ def see(config, mixture):
     features = []
     for band in np.split(z, np.cumsum(config["bands"])[:-1], axis=1):
         parts = np.stack([band.real, band.imag], -1).reshape(len(band), -1)
-        level = np.mean(parts**2, 1, keepdims=True) + 1e-4
+        square = np.mean(parts**2, 1, keepdims=True) + 1e-4
         magnitudes = np.abs(band).reshape(len(band), -1)
-        features += [parts / np.sqrt(level), magnitudes / np.sqrt(level), (np.log(level) + 5.0) * 0.4]
+        level = 0.4 * (np.log(square) + 5.0)
+        rise = np.diff(level, axis=0, prepend=0.4 * (np.log(1e-4) + 5.0))
+        features += [parts / np.sqrt(square), magnitudes / np.sqrt(square), level, rise]
     return spectra, np.concatenate(features, 1).astype(np.float32)
 
 

@@ -5,6 +5,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::*;
+use crate::model::params::Init;
 use crate::model::{
     BandDpt, BandDptConfig, ConvKind, Growth, Mode, Network, Params, Resampling, WaveUnetConfig,
     WaveUnetDptConfig,
