@@ -6,7 +6,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use candle_core::Device;
+use candle_core::{Device, DeviceLocation};
 
 use crate::error::root_cause;
 use crate::{Error, Result};
@@ -100,6 +100,15 @@ pub fn pick(choice: DeviceChoice) -> Result<Picked> {
 /// As [`pick`], but never fails: without the card it is the CPU, and `why` says what is missing.
 pub fn pick_or_cpu(choice: DeviceChoice) -> Picked {
     pick(choice).unwrap_or_else(|error| Picked { device: Device::Cpu, why: format!("cpu: {error}") })
+}
+
+/// The same device with handles of its own: those of a card must not be shared by threads that work at the same time.
+pub(crate) fn with_own_handles(device: &Device) -> candle_core::Result<Device> {
+    match device.location() {
+        DeviceLocation::Cpu => Ok(Device::Cpu),
+        DeviceLocation::Cuda { gpu_id } => Device::new_cuda(gpu_id),
+        DeviceLocation::Metal { gpu_id } => Device::new_metal(gpu_id),
+    }
 }
 
 fn cuda(number: usize) -> Result<Device, String> {

@@ -17,6 +17,7 @@ use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 pub use foreign::{Foreign, ForeignHints, read_state_dict};
 pub use header::{FORMAT, Header, Metric, Provenance};
 
+use crate::device::with_own_handles;
 use crate::error::root_cause;
 use crate::files::write_atomically;
 use crate::model::{Architecture, BandDpt, Network, Params};
@@ -175,8 +176,12 @@ impl Checkpoint {
     pub fn separator_on_with(&self, device: &Device, chunk: ChunkPlan) -> Result<Box<dyn Separator>> {
         let mut separator = self.chunked(chunk)?;
         if !device.is_cpu() {
-            let params = Params::loaded(self.tensors.clone(), device);
-            separator.use_card(self.header.architecture.build(&params)?, device.clone())?;
+            let device = with_own_handles(device)?;
+            let params = Params::loaded(self.tensors.clone(), &device);
+            let network = self.header.architecture.build(&params)?;
+            // A card keeps to the order of one thread's work only, and the network will run in another.
+            device.synchronize()?;
+            separator.use_card(network, device)?;
         }
         Ok(Box::new(separator))
     }
