@@ -9,17 +9,23 @@ if [ ! -x "$here/trainer" ]; then
     chmod +x "$here/trainer.new"
     mv "$here/trainer.new" "$here/trainer"
 fi
-folders=${CUDA_LIBRARIES:-}
+# An empty entry would stand for the current folder.
+add() {
+    if [ -n "$1" ]; then LD_LIBRARY_PATH="${LD_LIBRARY_PATH:+$LD_LIBRARY_PATH:}$1"; fi
+}
+given=${LD_LIBRARY_PATH:-}
+LD_LIBRARY_PATH=
+add "${CUDA_LIBRARIES:-}"
 for folder in /usr/local/cuda/lib64 /usr/local/cuda/targets/x86_64-linux/lib; do
-    if [ -d "$folder" ]; then folders="$folders:$folder"; fi
+    if [ -d "$folder" ]; then add "$folder"; fi
 done
 if command -v python3 >/dev/null 2>&1; then
-    folders="$folders:$(python3 -c '
+    add "$(python3 -c '
 import glob, os, site, sysconfig
 roots = {sysconfig.get_path("purelib"), site.getusersitepackages(), *site.getsitepackages()}
 print(":".join(sorted(f for r in roots for f in glob.glob(os.path.join(r, "nvidia", "*", "lib")))))')"
 fi
-LD_LIBRARY_PATH="$folders${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
+add "$given"
 export LD_LIBRARY_PATH
 if missing=$(ldd "$here/trainer" 2>&1 | grep -E 'not found|cannot'); then
     echo "error: this machine lacks (set CUDA_LIBRARIES to the folder that has them; libcuda is the driver's):" >&2
