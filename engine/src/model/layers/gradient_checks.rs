@@ -11,7 +11,7 @@ use crate::model::{
     WaveUnetDptConfig,
 };
 
-fn random(shape: &[usize], seed: u64) -> Tensor {
+pub(super) fn random(shape: &[usize], seed: u64) -> Tensor {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let values: Vec<f32> = (0..shape.iter().product()).map(|_| rng.random_range(-1.0..1.0)).collect();
     Tensor::from_vec(values, shape, &Device::Cpu).unwrap()
@@ -25,7 +25,7 @@ fn loss(output: &Tensor) -> Result<f64> {
 }
 
 /// Checks the gradients of the input and of every trained parameter along random directions.
-fn check<L>(
+pub(super) fn check<L>(
     build: impl Fn(&Params) -> Result<L>,
     shape: &[usize],
     forward: impl Fn(&L, &Tensor) -> Result<Tensor>,
@@ -99,7 +99,7 @@ fn loss_along(gradient: &Tensor, direction: &Tensor) -> f64 {
     g.iter().zip(d).map(|(g, d)| f64::from(*g) * f64::from(d)).sum()
 }
 
-fn norm(x: &Tensor) -> f64 {
+pub(super) fn norm(x: &Tensor) -> f64 {
     let values = x.flatten_all().unwrap().to_vec1::<f32>().unwrap();
     values.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>().sqrt()
 }

@@ -3,7 +3,8 @@
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
 
-use super::cpu::{forward_by_host, slice, vectorised, with_slices};
+use super::cpu::{forward_by_host, slice, vectorised, with_slice};
+use super::lanes::{fold, sum};
 use super::norm::EPSILON;
 use crate::model::params::{Init, Scope};
 
@@ -34,26 +35,12 @@ struct Normalise;
 /// Rows that are worked on at a time: fixed, so that sums do not depend on the number of threads.
 const ROWS: usize = 256;
 
-/// Mean and one over the standard deviation, by sums side by side that a compiler can keep in vectors.
+/// Mean and one over the standard deviation.
 #[inline(always)]
 fn statistics(row: &[f32]) -> (f32, f32) {
-    let (blocks, rest) = row.as_chunks::<16>();
     let count = row.len() as f32;
-    let mut lanes = [0.0f32; 16];
-    for block in blocks {
-        for (lane, x) in lanes.iter_mut().zip(block) {
-            *lane += x;
-        }
-    }
-    let mean = (lanes.iter().sum::<f32>() + rest.iter().sum::<f32>()) / count;
-    lanes = [0.0; 16];
-    for block in blocks {
-        for (lane, x) in lanes.iter_mut().zip(block) {
-            *lane += (x - mean) * (x - mean);
-        }
-    }
-    let rest = rest.iter().map(|x| (x - mean) * (x - mean)).sum::<f32>();
-    let variance = (lanes.iter().sum::<f32>() + rest) / count;
+    let mean = sum(row) / count;
+    let variance = fold(row, row, 0.0, |acc, x, _| acc + (x - mean) * (x - mean), |a, b| a + b) / count;
     (mean, (variance + EPSILON).sqrt().recip())
 }
 
@@ -74,22 +61,21 @@ vectorised! {
     fn gradient(x: &[f32], weight: &[f32], grad: &[f32], out: &mut [f32], sums: &mut [f32]) {
         let size = weight.len();
         let (of_weight, of_bias) = sums.split_at_mut(size);
+        let (of_weight, of_bias, weight) = (&mut of_weight[..size], &mut of_bias[..size], &weight[..size]);
         let rows = x.chunks_exact(size).zip(grad.chunks_exact(size)).zip(out.chunks_exact_mut(size));
         for ((x, grad), out) in rows {
+            let (x, grad, out) = (&x[..size], &grad[..size], &mut out[..size]);
             let (mean, factor) = statistics(x);
-            let (mut sum, mut product) = (0.0f32, 0.0f32);
             for j in 0..size {
-                let normal = (x[j] - mean) * factor;
-                of_weight[j] += grad[j] * normal;
+                of_weight[j] += grad[j] * ((x[j] - mean) * factor);
                 of_bias[j] += grad[j];
-                let scaled = grad[j] * weight[j];
-                sum += scaled;
-                product += scaled * normal;
-                out[j] = scaled;
+                out[j] = grad[j] * weight[j];
             }
-            let (sum, product) = (sum / size as f32, product / size as f32);
+            let mean_out = sum(out) / size as f32;
+            let product = fold(out, x, 0.0, |acc, out, x| acc + out * (x - mean), |a, b| a + b);
+            let slope = product * factor * factor / size as f32;
             for j in 0..size {
-                out[j] = factor * (out[j] - sum - (x[j] - mean) * factor * product);
+                out[j] = factor * (out[j] - mean_out - (x[j] - mean) * slope);
             }
         }
     }
@@ -132,16 +118,21 @@ impl CustomOp3 for Normalise {
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
         let size = weight.elem_count();
         let mut out = vec![0.0; x.elem_count()];
-        let sums: Vec<Vec<f32>> = with_slices([x, weight, grad], |[x, weight, grad]| {
-            let block = ROWS * size;
-            let blocks = out.par_chunks_mut(block).zip(x.par_chunks(block)).zip(grad.par_chunks(block));
-            let sums = |((out, x), grad): ((&mut [f32], &[f32]), &[f32])| {
-                let mut sums = vec![0.0; 2 * size];
-                gradient(x, weight, grad, out, &mut sums);
-                sums
-            };
-            blocks.map(sums).collect()
-        })?;
+        let sums: Vec<Vec<f32>> = with_slice(x, |x| {
+            with_slice(weight, |weight| {
+                with_slice(grad, |grad| {
+                    let block = ROWS * size;
+                    let blocks =
+                        out.par_chunks_mut(block).zip(x.par_chunks(block)).zip(grad.par_chunks(block));
+                    let sums = |((out, x), grad): ((&mut [f32], &[f32]), &[f32])| {
+                        let mut sums = vec![0.0; 2 * size];
+                        gradient(x, weight, grad, out, &mut sums);
+                        sums
+                    };
+                    blocks.map(sums).collect()
+                })
+            })
+        })???;
         let mut all = vec![0.0f32; 2 * size];
         sums.iter().for_each(|part| all.iter_mut().zip(part).for_each(|(sum, part)| *sum += part));
         let of_bias = all.split_off(size);

@@ -6,6 +6,7 @@
 //! either wrong or slow in training; every gradient is checked against finite differences in this crate's tests.
 
 mod activation;
+mod attend;
 mod attention;
 mod band_linear;
 mod conv;
@@ -14,6 +15,7 @@ mod dropout;
 mod elementwise;
 mod group_norm;
 mod gru;
+mod lanes;
 mod layer_norm;
 mod linear;
 mod lstm;
@@ -23,6 +25,7 @@ mod normed_conv;
 mod product;
 mod resample;
 mod sequence_attention;
+mod sequences;
 mod transformer;
 
 pub use activation::leaky_relu;
@@ -43,3 +46,5 @@ pub use transformer::{ImprovedTransformer, ImprovedTransformerConfig, Recurrence
 
 #[cfg(test)]
 mod gradient_checks;
+#[cfg(test)]
+mod sequence_checks;

@@ -4,8 +4,9 @@ use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
 
 use super::Linear;
-use super::activation::exp;
-use super::cpu::{forward_by_host, permuted, slice, vectorised, with_slices};
+use super::attend::{Attend, View};
+use super::cpu::{forward_by_host, slice, with_slice};
+use super::sequences::{Axis, Group, Part, Sequences};
 use crate::model::params::{Init, Scope};
 
 /// Causal self-attention along time: a frame sees the last `span` frames of its own row, itself included, with a
@@ -36,7 +37,7 @@ impl TimeAttention {
             Some(past) => (Tensor::cat(&[past, &projected], 0)?, past.dim(0)?),
             None => (projected.clone(), 0),
         };
-        let op = Attention { along: Along::Frames { skip } };
+        let op = Attention { axis: Axis::Frames, skip };
         Ok((self.out_proj.forward(&seen.apply_op2(&self.distance_bias, op)?)?, projected))
     }
 }
@@ -64,220 +65,76 @@ impl BandAttention {
         let projected = self.in_proj.forward(x)?;
         // No bias: zeros for a distance of nothing.
         let bias = Tensor::zeros((self.heads, 1), x.dtype(), x.device())?;
-        self.out_proj.forward(&projected.apply_op2(&bias, Attention { along: Along::Bands })?)
+        self.out_proj.forward(&projected.apply_op2(&bias, Attention { axis: Axis::Bands, skip: 0 })?)
     }
-}
-
-/// What a sequence runs along.
-#[derive(Debug, Clone, Copy)]
-enum Along {
-    /// Causally; the first `skip` frames are seen only.
-    Frames { skip: usize },
-    /// Every band sees every band.
-    Bands,
 }
 
 /// Queries, keys and values `[frames, bands, 3 * size]` and bias `[heads, span]` -> `[frames - skip, bands, size]`.
+/// Along frames causally, and the first `skip` frames are seen only; every band sees every band.
 struct Attention {
-    along: Along,
-}
-
-/// Sizes of one call.
-#[derive(Clone, Copy)]
-struct Sizes {
-    frames: usize,
-    bands: usize,
-    size: usize,
-    heads: usize,
-    span: usize,
+    axis: Axis,
     skip: usize,
-    causal: bool,
 }
 
-/// One sequence of one head, `[length, head]` each; keys and values also as `[head, length]`.
-struct Head {
-    query: Vec<f32>,
-    key: Vec<f32>,
-    value: Vec<f32>,
-    key_columns: Vec<f32>,
-    value_columns: Vec<f32>,
+/// Sequences that one thread works on before the next is free to: a few neighbours along frames, where they share cache
+/// lines, and about as many numbers across bands.
+const BANDS_AT_ONCE: usize = 4;
+const FRAMES_AT_ONCE: usize = 32;
+
+/// One call.
+struct Call {
+    /// Of the queries, keys and values, and of the result.
+    sequences: Sequences,
+    results: Sequences,
+    groups: Vec<Group>,
+    view: View,
 }
 
-impl Sizes {
-    fn new(
-        along: Along,
+impl Attention {
+    fn call(
+        &self,
         (frames, bands, width): (usize, usize, usize),
         (heads, span): (usize, usize),
-    ) -> Result<Self> {
+    ) -> Result<Call> {
         let size = width / 3;
-        if heads == 0 || !size.is_multiple_of(heads) {
-            candle_core::bail!("attention of size {size} cannot have {heads} heads");
+        if heads == 0 || span == 0 || !size.is_multiple_of(heads) {
+            candle_core::bail!("attention of size {size} cannot have {heads} heads over {span} entries");
         }
-        let (skip, causal) = match along {
-            Along::Frames { skip } => (skip, true),
-            Along::Bands => (0, false),
+        let sequences = Sequences { axis: self.axis, frames, bands };
+        let results = Sequences { frames: frames - self.skip, ..sequences };
+        let (span, at_once) = match self.axis {
+            Axis::Frames => (Some(span), BANDS_AT_ONCE),
+            Axis::Bands => (None, FRAMES_AT_ONCE),
         };
-        Ok(Self { frames, bands, size, heads, span, skip, causal })
-    }
-
-    fn rows(&self) -> usize {
-        if self.causal { self.bands } else { self.frames }
-    }
-
-    fn length(&self) -> usize {
-        if self.causal { self.frames } else { self.bands }
-    }
-
-    /// Entries of a sequence that are asked for.
-    fn asked(&self) -> std::ops::Range<usize> {
-        self.skip..self.length()
-    }
-
-    /// Where in `[frames, bands]` an entry of a row lies.
-    fn at(&self, row: usize, entry: usize) -> usize {
-        if self.causal { entry * self.bands + row } else { row * self.bands + entry }
-    }
-
-    /// What an entry sees.
-    fn seen(&self, entry: usize) -> std::ops::Range<usize> {
-        if self.causal { (entry + 1).saturating_sub(self.span)..entry + 1 } else { 0..self.length() }
-    }
-
-    fn head(&self) -> usize {
-        self.size / self.heads
-    }
-
-    fn scale(&self) -> f32 {
-        (self.head() as f32).powf(-0.5)
-    }
-
-    fn gather(&self, qkv: &[f32], row: usize, head: usize) -> Head {
-        let (length, d) = (self.length(), self.head());
-        let part = |part: usize| {
-            let start = part * self.size + head * d;
-            let mut out = vec![0.0; length * d];
-            for (entry, out) in out.chunks_exact_mut(d).enumerate() {
-                out.copy_from_slice(&qkv[self.at(row, entry) * 3 * self.size + start..][..d]);
-            }
-            out
-        };
-        let columns = |x: &[f32]| permuted(x, [1, d, length], 0, [0, 1, d as isize]);
-        let (key, value) = (part(1), part(2));
-        Head { query: part(0), key_columns: columns(&key), value_columns: columns(&value), key, value }
-    }
-
-    /// Weights of what `entry` sees, into `weights`.
-    fn weigh(&self, head: &Head, bias: &[f32], entry: usize, weights: &mut Vec<f32>) {
-        let (seen, d, length) = (self.seen(entry), self.head(), self.length());
-        weights.clear();
-        if self.causal {
-            weights.extend(bias[..seen.len()].iter().rev());
-        } else {
-            weights.resize(seen.len(), 0.0);
-        }
-        let query = &head.query[entry * d..][..d];
-        add_products(query, &head.key_columns[seen.start..], length, self.scale(), weights);
-        softmax(weights);
+        let view = View { length: sequences.steps(), skip: self.skip, heads, size, span };
+        Ok(Call { sequences, results, groups: sequences.groups(at_once), view })
     }
 }
 
-vectorised! {
-    /// `out[i] += scale * sum over d of x[d] * columns[d * stride + i]`.
-    fn add_products(x: &[f32], columns: &[f32], stride: usize, scale: f32, out: &mut [f32]) {
-        for (d, x) in x.iter().enumerate() {
-            let factor = x * scale;
-            out.iter_mut().zip(&columns[d * stride..]).for_each(|(out, column)| *out += factor * column);
-        }
+impl Call {
+    /// The entries of a group's sequence.
+    fn entries<'a>(&self, qkv: &'a [f32], group: Group, row: usize) -> impl Iterator<Item = &'a [f32]> {
+        let (sequences, width) = (self.sequences, 3 * self.view.size);
+        (0..self.view.length).map(move |entry| row_of(sequences, qkv, width, group, (entry, row)))
     }
 }
 
-vectorised! {
-    /// `out += sum over i of weights[i] * rows[i]`.
-    fn add_rows_weighted(weights: &[f32], rows: &[f32], out: &mut [f32]) {
-        for (weight, row) in weights.iter().zip(rows.chunks_exact(out.len())) {
-            out.iter_mut().zip(row).for_each(|(out, x)| *out += weight * x);
-        }
-    }
+/// One row of one step.
+fn row_of(
+    sequences: Sequences,
+    x: &[f32],
+    width: usize,
+    group: Group,
+    (step, row): (usize, usize),
+) -> &[f32] {
+    let rows = sequences.step(x, width, group, step);
+    &rows.data[row * rows.stride..][..width]
 }
 
-vectorised! {
-    /// `rows[i] += weights[i] * x`.
-    fn add_outer(weights: &[f32], x: &[f32], rows: &mut [f32]) {
-        for (weight, row) in weights.iter().zip(rows.chunks_exact_mut(x.len())) {
-            row.iter_mut().zip(x).for_each(|(row, x)| *row += weight * x);
-        }
-    }
-}
-
-vectorised! {
-    fn softmax(scores: &mut [f32]) {
-        let largest = scores.iter().fold(f32::NEG_INFINITY, |a, &b| if b > a { b } else { a });
-        scores.iter_mut().for_each(|score| *score = exp(*score - largest));
-        let sum: f32 = scores.iter().sum();
-        let factor = 1.0 / sum;
-        scores.iter_mut().for_each(|score| *score *= factor);
-    }
-}
-
-/// What one sequence gives in a backward pass.
-struct Share {
-    /// `[length, 3 * size]`.
-    grad: Vec<f32>,
-    /// `[heads, span]`.
-    bias: Vec<f32>,
-}
-
-impl Sizes {
-    /// One sequence: `[asked, size]`.
-    fn attend(&self, qkv: &[f32], bias: &[f32], row: usize) -> Vec<f32> {
-        let d = self.head();
-        let mut out = vec![0.0; self.asked().len() * self.size];
-        let mut weights = Vec::new();
-        for index in 0..self.heads {
-            let head = self.gather(qkv, row, index);
-            for (entry, out) in self.asked().zip(out.chunks_exact_mut(self.size)) {
-                self.weigh(&head, &bias[index * self.span..][..self.span], entry, &mut weights);
-                let values = &head.value[self.seen(entry).start * d..];
-                add_rows_weighted(&weights, values, &mut out[index * d..][..d]);
-            }
-        }
-        out
-    }
-
-    /// The gradients of one sequence.
-    fn retrace(&self, qkv: &[f32], bias: &[f32], grad: &[f32], row: usize) -> Share {
-        let (d, length, size, scale) = (self.head(), self.length(), self.size, self.scale());
-        let mut share = Share { grad: vec![0.0; length * 3 * size], bias: vec![0.0; bias.len()] };
-        let (mut weights, mut slopes) = (Vec::new(), Vec::new());
-        for index in 0..self.heads {
-            let head = self.gather(qkv, row, index);
-            let mut of = [(); 3].map(|()| vec![0.0; length * d]);
-            for entry in self.asked() {
-                let seen = self.seen(entry);
-                self.weigh(&head, &bias[index * self.span..][..self.span], entry, &mut weights);
-                let at = if self.causal { self.at(row, entry - self.skip) } else { self.at(row, entry) };
-                let grad = &grad[at * size + index * d..][..d];
-                slopes.clear();
-                slopes.resize(seen.len(), 0.0);
-                add_products(grad, &head.value_columns[seen.start..], length, 1.0, &mut slopes);
-                let mean: f32 = slopes.iter().zip(&weights).map(|(slope, weight)| slope * weight).sum();
-                slopes.iter_mut().zip(&weights).for_each(|(slope, weight)| *slope = weight * (*slope - mean));
-                add_outer(&weights, grad, &mut of[2][seen.start * d..]);
-                if self.causal {
-                    let bias = &mut share.bias[index * self.span..][..seen.len()];
-                    bias.iter_mut().zip(slopes.iter().rev()).for_each(|(bias, slope)| *bias += slope);
-                }
-                slopes.iter_mut().for_each(|slope| *slope *= scale);
-                add_rows_weighted(&slopes, &head.key[seen.start * d..], &mut of[0][entry * d..][..d]);
-                add_outer(&slopes, &head.query[entry * d..][..d], &mut of[1][seen.start * d..]);
-            }
-            for (part, of) in of.iter().enumerate() {
-                let to = share.grad.chunks_exact_mut(3 * size).zip(of.chunks_exact(d));
-                to.for_each(|(to, of)| to[part * size + index * d..][..d].copy_from_slice(of));
-            }
-        }
-        share
-    }
+/// Sets one row of one step.
+fn set_row(part: &mut Part<'_>, (step, row): (usize, usize), x: &[f32]) {
+    let (rows, stride) = part.step(step);
+    rows[row * stride..][..x.len()].copy_from_slice(x);
 }
 
 impl CustomOp2 for Attention {
@@ -295,17 +152,19 @@ impl CustomOp2 for Attention {
         l2: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
         let (qkv, bias) = (slice(s1, l1)?, slice(s2, l2)?);
-        let sizes = Sizes::new(self.along, l1.shape().dims3()?, l2.shape().dims2()?)?;
-        let parts: Vec<_> =
-            (0..sizes.rows()).into_par_iter().map(|row| sizes.attend(qkv, bias, row)).collect();
-        let (skip, size) = (sizes.skip, sizes.size);
-        let mut out = vec![0.0; parts.iter().map(Vec::len).sum()];
-        for (row, part) in parts.iter().enumerate() {
-            for (entry, part) in sizes.asked().zip(part.chunks_exact(size)) {
-                out[sizes.at(row, entry - skip) * size..][..size].copy_from_slice(part);
+        let call = self.call(l1.shape().dims3()?, l2.shape().dims2()?)?;
+        let Sequences { frames, bands, .. } = call.results;
+        let size = call.view.size;
+        let mut out = vec![0.0; frames * bands * size];
+        let parts = call.results.share(&mut out, size, &call.groups);
+        call.groups.par_iter().zip(parts).for_each(|(&group, mut out)| {
+            let mut attend = Attend::new(call.view, bias, false);
+            for row in 0..group.rows {
+                let entries = call.entries(qkv, group, row);
+                attend.forward(entries, |entry, x| set_row(&mut out, (entry - self.skip, row), x));
             }
-        }
-        Ok((CpuStorage::F32(out), (sizes.frames - skip, sizes.bands, size).into()))
+        });
+        Ok((CpuStorage::F32(out), (frames, bands, size).into()))
     }
 
     fn bwd(
@@ -315,19 +174,32 @@ impl CustomOp2 for Attention {
         _res: &Tensor,
         grad: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        let sizes = Sizes::new(self.along, qkv.dims3()?, bias.dims2()?)?;
-        let shares: Vec<Share> = with_slices([qkv, bias, grad], |[qkv, bias, grad]| {
-            (0..sizes.rows()).into_par_iter().map(|row| sizes.retrace(qkv, bias, grad, row)).collect()
-        })?;
-        let width = 3 * sizes.size;
-        let (mut grad_qkv, mut grad_bias) = (vec![0.0; qkv.elem_count()], vec![0.0f32; bias.elem_count()]);
-        for (row, share) in shares.iter().enumerate() {
-            for (entry, part) in share.grad.chunks_exact(width).enumerate() {
-                grad_qkv[sizes.at(row, entry) * width..][..width].copy_from_slice(part);
-            }
-            grad_bias.iter_mut().zip(&share.bias).for_each(|(sum, part)| *sum += part);
-        }
+        let call = self.call(qkv.dims3()?, bias.dims2()?)?;
+        let size = call.view.size;
+        let mut grad_qkv = vec![0.0; qkv.elem_count()];
+        let parts = call.sequences.share(&mut grad_qkv, 3 * size, &call.groups);
+        let biases: Vec<Vec<f32>> = with_slice(qkv, |qkv| {
+            with_slice(bias, |bias| {
+                with_slice(grad, |grad| {
+                    let of_group = |(&group, mut out): (&Group, Part<'_>)| {
+                        let mut attend = Attend::new(call.view, bias, true);
+                        for row in 0..group.rows {
+                            let arriving = |entry: usize| {
+                                row_of(call.results, grad, size, group, (entry - self.skip, row))
+                            };
+                            let entries = call.entries(qkv, group, row);
+                            attend.backward(entries, arriving, |entry, x| set_row(&mut out, (entry, row), x));
+                        }
+                        attend.of_bias()
+                    };
+                    call.groups.par_iter().zip(parts).map(of_group).collect()
+                })
+            })
+        })???;
+        let mut grad_bias = vec![0.0f32; bias.elem_count()];
+        biases.iter().for_each(|part| grad_bias.iter_mut().zip(part).for_each(|(sum, part)| *sum += part));
         let tensor = |values, like: &Tensor| Tensor::from_vec(values, like.shape(), like.device()).map(Some);
-        Ok((tensor(grad_qkv, qkv)?, if sizes.causal { tensor(grad_bias, bias)? } else { None }))
+        let grad_bias = if self.axis == Axis::Frames { tensor(grad_bias, bias)? } else { None };
+        Ok((tensor(grad_qkv, qkv)?, grad_bias))
     }
 }
