@@ -8,11 +8,13 @@
 //! * [`checkpoint`]: the file that holds a network, and the import of foreign ones
 //! * `kernels`: what streaming separators run on
 //! * [`separator`]: a network made into a stream
+//! * [`device`]: the processor or card that networks run on
 //! * [`realtime`]: rings, worker thread, latency budget
 //! * [`files`]: writing without leaving halves
 
 pub mod audio;
 pub mod checkpoint;
+pub mod device;
 mod error;
 pub mod files;
 mod kernels;

@@ -97,7 +97,8 @@ const fn layout(
 }
 
 impl Plugin for Tributary {
-    const NAME: &'static str = "Tributary";
+    // Hosts may have both plugins, so they must be told apart by name and by identifier.
+    const NAME: &'static str = if cfg!(feature = "cuda") { "Tributary CUDA" } else { "Tributary" };
     const VENDOR: &'static str = "Tributary";
     const URL: &'static str = "";
     const EMAIL: &'static str = "";
@@ -243,7 +244,8 @@ fn pass(mono: bool, main: &mut [&mut [f32]], buses: &mut [&mut [&mut [f32]]; STE
 }
 
 impl ClapPlugin for Tributary {
-    const CLAP_ID: &'static str = "audio.tributary.tributary";
+    const CLAP_ID: &'static str =
+        if cfg!(feature = "cuda") { "audio.tributary.tributary-cuda" } else { "audio.tributary.tributary" };
     const CLAP_DESCRIPTION: Option<&'static str> =
         Some("Separates music into drums, bass, other and vocals in real time");
     const CLAP_MANUAL_URL: Option<&'static str> = None;
@@ -258,7 +260,8 @@ impl ClapPlugin for Tributary {
 }
 
 impl Vst3Plugin for Tributary {
-    const VST3_CLASS_ID: [u8; 16] = *b"TributaryStemsV1";
+    const VST3_CLASS_ID: [u8; 16] =
+        if cfg!(feature = "cuda") { *b"TributaryCudaSV1" } else { *b"TributaryStemsV1" };
     const VST3_SUBCATEGORIES: &'static [Vst3SubCategory] =
         &[Vst3SubCategory::Fx, Vst3SubCategory::Tools, Vst3SubCategory::Stereo];
 }

@@ -2,7 +2,9 @@
 
 use std::sync::OnceLock;
 
+use engine::Separator;
 use engine::checkpoint::Checkpoint;
+use engine::device::{DeviceChoice, pick_or_cpu};
 use engine::realtime::{Stream, StreamConfig};
 
 use crate::params::Model;
@@ -26,6 +28,13 @@ fn checkpoint(model: Model) -> Result<&'static Checkpoint, String> {
         })
         .as_ref()
         .map_err(Clone::clone)
+}
+
+/// On a card where this build and this machine have one that can run the network, else on the CPU.
+fn separator(checkpoint: &Checkpoint) -> Result<Box<dyn Separator>, String> {
+    let on_card = || checkpoint.separator_on(&pick_or_cpu(DeviceChoice::Auto).device).ok();
+    let separator = checkpoint.runs_on_cards().then(on_card).flatten();
+    separator.map_or_else(|| checkpoint.separator(), Ok).map_err(|error| error.to_string())
 }
 
 /// At most one running stream.
@@ -59,7 +68,7 @@ impl Separation {
         }
         // The old one goes first: two at a time would need twice the memory.
         self.end();
-        let separator = checkpoint(model)?.separator().map_err(|error| error.to_string())?;
+        let separator = separator(checkpoint(model)?)?;
         let stream = Stream::start(separator, config).map_err(|error| error.to_string())?;
         self.running = Some(Running { stream, model, config });
         Ok(false)

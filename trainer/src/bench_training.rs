@@ -44,6 +44,8 @@ pub struct Args {
     /// network without dropout.
     #[arg(long, value_name = "FILE.safetensors")]
     reference: Option<PathBuf>,
+    #[command(flatten)]
+    device: crate::device::Args,
 }
 
 /// Any seed will do: nothing is learnt here.
@@ -53,6 +55,7 @@ const SEED: u64 = 1;
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let architecture: Architecture = serde_json::from_str(&args.architecture)
         .map_err(|e| WrongUse(format!("--architecture describes no network: {e}")))?;
+    let picked = args.device.pick_for_training()?;
     ensure!(args.batch > 0 && args.threads > 0, WrongUse("--batch and --threads must be at least 1".into()));
     memory::keep();
     // Fails only if something has used the pool already, and nothing has.
@@ -68,7 +71,10 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         None => {
             let seconds = time(args.steps, network.as_ref(), parameters, &mixture, &target)?;
             let Window { input, output, .. } = window;
-            println!("{}", json!({ "seconds": seconds, "input_frames": input, "output_frames": output }));
+            println!(
+                "{}",
+                json!({ "device": picked.why, "seconds": seconds, "input_frames": input, "output_frames": output })
+            );
         }
     }
     Ok(ExitCode::SUCCESS)

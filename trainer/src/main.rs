@@ -10,6 +10,7 @@ use clap::{Parser, Subcommand};
 mod bench;
 mod bench_training;
 mod check;
+mod device;
 mod embedded;
 mod evaluate;
 mod exit;

@@ -9,8 +9,37 @@ use anyhow::{Context, Result, bail};
 use crate::setup;
 use crate::workspace::{Products, Profile, Workspace};
 
-const NAME: &str = "Tributary";
-const IDENTIFIER: &str = "org.tributary.tributary";
+/// The cards that a plugin can be built for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Gpu {
+    /// NVIDIA's.
+    Cuda,
+}
+
+/// The plugins that are built from this repository; hosts may have both.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Edition {
+    /// Runs everywhere.
+    Usual,
+    /// Loads only where an NVIDIA driver is.
+    Cuda,
+}
+
+impl Edition {
+    fn name(self) -> &'static str {
+        match self {
+            Edition::Usual => "Tributary",
+            Edition::Cuda => "Tributary CUDA",
+        }
+    }
+
+    fn identifier(self) -> &'static str {
+        match self {
+            Edition::Usual => "org.tributary.tributary",
+            Edition::Cuda => "org.tributary.tributary-cuda",
+        }
+    }
+}
 
 /// Both formats of one build.
 pub struct Bundles {
@@ -39,26 +68,27 @@ pub fn run(workspace: &Workspace, profile: Profile) -> Result<Bundles> {
         Profile::Dev => workspace.build_dev()?,
         Profile::Release => workspace.build_release(Products::Plugin)?,
     }
-    lay_out(workspace, profile)
+    lay_out(workspace, profile, Edition::Usual)
 }
 
 /// Lays out the bundles of a plugin that has been built.
 ///
 /// # Errors
 /// The bundles cannot be written, or the system has no known layout.
-pub fn lay_out(workspace: &Workspace, profile: Profile) -> Result<Bundles> {
+pub fn lay_out(workspace: &Workspace, profile: Profile, edition: Edition) -> Result<Bundles> {
     use std::env::consts::{DLL_PREFIX, DLL_SUFFIX};
+    let name = edition.name();
     let library = workspace.built(profile, &format!("{DLL_PREFIX}plugin{DLL_SUFFIX}"));
     let folder = workspace.target.join(match profile {
         Profile::Dev => "bundled-dev",
         Profile::Release => "bundled",
     });
-    let clap = folder.join(format!("{NAME}.clap"));
-    let vst3 = folder.join(format!("{NAME}.vst3"));
+    let clap = folder.join(format!("{name}.clap"));
+    let vst3 = folder.join(format!("{name}.vst3"));
     match std::env::consts::OS {
         "linux" => {
             replace_file(&library, &clap)?;
-            let binary = format!("Contents/{}-linux/{NAME}.so", std::env::consts::ARCH);
+            let binary = format!("Contents/{}-linux/{name}.so", std::env::consts::ARCH);
             replace_file(&library, &vst3.join(binary))?;
         }
         "windows" => {
@@ -67,13 +97,13 @@ pub fn lay_out(workspace: &Workspace, profile: Profile) -> Result<Bundles> {
                 other => other,
             };
             replace_file(&library, &clap)?;
-            replace_file(&library, &vst3.join(format!("Contents/{architecture}-win/{NAME}.vst3")))?;
+            replace_file(&library, &vst3.join(format!("Contents/{architecture}-win/{name}.vst3")))?;
         }
         "macos" => {
             for bundle in [&clap, &vst3] {
-                replace_file(&library, &bundle.join("Contents/MacOS").join(NAME))?;
+                replace_file(&library, &bundle.join("Contents/MacOS").join(name))?;
                 write_file(&bundle.join("Contents/PkgInfo"), b"BNDL????")?;
-                write_file(&bundle.join("Contents/Info.plist"), info_plist().as_bytes())?;
+                write_file(&bundle.join("Contents/Info.plist"), info_plist(edition).as_bytes())?;
             }
         }
         other => bail!("no known layout of plugin bundles on {other}"),
@@ -110,17 +140,18 @@ fn in_place(to: &Path, write: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
         .with_context(|| format!("{} was not replaced", to.display()))
 }
 
-fn info_plist() -> String {
+fn info_plist(edition: Edition) -> String {
+    let (name, identifier) = (edition.name(), edition.identifier());
     let version = env!("CARGO_PKG_VERSION");
     format!(
         r#"<?xml version="1.0" encoding="UTF-8"?>
 <!DOCTYPE plist PUBLIC "-//Apple//DTD PLIST 1.0//EN" "http://www.apple.com/DTDs/PropertyList-1.0.dtd">
 <plist version="1.0">
 <dict>
-  <key>CFBundleExecutable</key><string>{NAME}</string>
-  <key>CFBundleIdentifier</key><string>{IDENTIFIER}</string>
-  <key>CFBundleName</key><string>{NAME}</string>
-  <key>CFBundleDisplayName</key><string>{NAME}</string>
+  <key>CFBundleExecutable</key><string>{name}</string>
+  <key>CFBundleIdentifier</key><string>{identifier}</string>
+  <key>CFBundleName</key><string>{name}</string>
+  <key>CFBundleDisplayName</key><string>{name}</string>
   <key>CFBundlePackageType</key><string>BNDL</string>
   <key>CFBundleSignature</key><string>????</string>
   <key>CFBundleInfoDictionaryVersion</key><string>6.0</string>

@@ -64,7 +64,7 @@ pub fn host(workspace: &Workspace, arguments: Vec<OsString>) -> Result<()> {
 fn build(workspace: &Workspace) -> Result<bundle::Bundles> {
     setup::run()?;
     workspace.build_release(Products::All)?;
-    bundle::lay_out(workspace, Profile::Release)
+    bundle::lay_out(workspace, Profile::Release, bundle::Edition::Usual)
 }
 
 fn make_song(workspace: &Workspace, folder: &Path) -> Result<PathBuf> {

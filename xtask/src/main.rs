@@ -4,6 +4,7 @@
 
 mod bench;
 mod bundle;
+mod cuda;
 mod demo;
 mod install;
 mod python;
@@ -36,7 +37,12 @@ enum Chore {
         /// The development build with its real-time assertions, in target/bundled-dev
         #[arg(long)]
         dev: bool,
+        /// Another plugin that runs its network on a card: "Tributary CUDA", which only loads where its driver is
+        #[arg(long, conflicts_with = "dev")]
+        gpu: Option<bundle::Gpu>,
     },
+    /// Build for NVIDIA cards without having one: the trainer packed into target/cuda/tributary-cuda, and the plugin
+    Cuda,
     /// Copy both bundles to where this user's DAWs look for plugins
     Install,
     /// Play a song through the bundle in a headless CLAP host; stems and pictures go to target/demo
@@ -69,10 +75,14 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let result = Workspace::find().and_then(|workspace| match arguments.chore {
         Chore::Setup => setup::run(),
-        Chore::Bundle { dev } => {
+        Chore::Bundle { gpu: Some(bundle::Gpu::Cuda), .. } => {
+            cuda::bundle(&workspace).map(|bundles| println!("{bundles}"))
+        }
+        Chore::Bundle { dev, gpu: None } => {
             let profile = if dev { Profile::Dev } else { Profile::Release };
             bundle::run(&workspace, profile).map(|bundles| println!("{bundles}"))
         }
+        Chore::Cuda => cuda::run(&workspace),
         Chore::Install => install::run(&workspace),
         Chore::Demo { song } => demo::run(&workspace, song),
         Chore::Host { arguments } => demo::host(&workspace, arguments),

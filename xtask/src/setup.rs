@@ -25,6 +25,13 @@ const NEEDS: [Need; 2] = [
 const PYTHON: Need =
     Need { what: "Python 3 with venv and pip", present: has_python, package: "python3-venv" };
 
+/// NVIDIA's compiler hands the host's half of each file to it.
+const CXX: Need = Need { what: "a C++ compiler (`g++`)", present: has_cxx, package: "g++" };
+
+fn has_cxx() -> bool {
+    succeeds("g++", &["--version"])
+}
+
 fn has_python() -> bool {
     let program = if cfg!(windows) { "python" } else { "python3" };
     succeeds(program, &["-c", "import ensurepip, venv"])
@@ -66,6 +73,14 @@ pub fn run() -> Result<()> {
 /// It cannot be installed from here.
 pub fn python() -> Result<()> {
     if (PYTHON.present)() { Ok(()) } else { install_packages(&[&PYTHON]) }
+}
+
+/// Installs what only the build for NVIDIA cards needs, if it is missing.
+///
+/// # Errors
+/// It cannot be installed from here.
+pub fn cuda() -> Result<()> {
+    if (CXX.present)() { Ok(()) } else { install_packages(&[&CXX]) }
 }
 
 fn install_packages(missing: &[&Need]) -> Result<()> {

@@ -17,6 +17,7 @@ use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 pub use foreign::{Foreign, ForeignHints, read_state_dict};
 pub use header::{FORMAT, Header, Metric, Provenance};
 
+use crate::device::with_own_handles;
 use crate::error::root_cause;
 use crate::files::write_atomically;
 use crate::model::{Architecture, BandDpt, Network, Params};
@@ -147,6 +148,44 @@ impl Checkpoint {
         }
     }
 
+    /// Whether a card can run the network. Those that stream run on the CPU everywhere, by kernels of our own: their
+    /// hops are too short to be worth the way to a card.
+    pub fn runs_on_cards(&self) -> bool {
+        !self.header.architecture.streams()
+    }
+
+    /// As [`Self::separator`], on this device.
+    ///
+    /// # Errors
+    /// As there, or it is a card that cannot run the network.
+    pub fn separator_on(&self, device: &Device) -> Result<Box<dyn Separator>> {
+        match self.header.chunk {
+            _ if device.is_cpu() => self.separator(),
+            Some(chunk) if self.runs_on_cards() => self.separator_on_with(device, chunk),
+            _ => {
+                let name = self.header.architecture.name();
+                Err(Error::Unsupported(format!("a {name} runs hop by hop, which is done on the CPU only")))
+            }
+        }
+    }
+
+    /// As [`Self::separator_with`], on this device.
+    ///
+    /// # Errors
+    /// As there, or it is a card that cannot run the network.
+    pub fn separator_on_with(&self, device: &Device, chunk: ChunkPlan) -> Result<Box<dyn Separator>> {
+        let mut separator = self.chunked(chunk)?;
+        if !device.is_cpu() {
+            let device = with_own_handles(device)?;
+            let params = Params::loaded(self.tensors.clone(), &device);
+            let network = self.header.architecture.build(&params)?;
+            // A card keeps to the order of one thread's work only, and the network will run in another.
+            device.synchronize()?;
+            separator.use_card(network, device)?;
+        }
+        Ok(Box::new(separator))
+    }
+
     /// A network that streams, with packed weights of this precision.
     ///
     /// # Errors
@@ -189,13 +228,17 @@ impl Checkpoint {
     /// # Errors
     /// A plan that does not suit the network, or a network that runs hop by hop, without windows.
     pub fn separator_with(&self, chunk: ChunkPlan) -> Result<Box<dyn Separator>> {
+        Ok(Box::new(self.chunked(chunk)?))
+    }
+
+    fn chunked(&self, chunk: ChunkPlan) -> Result<ChunkedSeparator> {
         if self.header.architecture.streams() {
             let name = self.header.architecture.name();
             return Err(Error::Unsupported(format!(
                 "a {name} runs hop by hop: it has no windows that overlap"
             )));
         }
-        Ok(Box::new(ChunkedSeparator::new(self.network.clone(), self.header.sample_rate, chunk)?))
+        ChunkedSeparator::new(self.network.clone(), self.header.sample_rate, chunk)
     }
 }
 

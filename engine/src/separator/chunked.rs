@@ -8,6 +8,7 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 use super::consistency::{share_residual_by_energy, share_residual_equally};
 use super::{ChunkPlan, Separator, SeparatorSpec};
 use crate::audio::{AudioBuffer, sanitise};
+use crate::error::root_cause;
 use crate::model::{Mode, Network, Window};
 use crate::realtime::{FlushDenormals, is_raised, raise};
 use crate::{Error, Result, STEMS};
@@ -19,7 +20,10 @@ const SILENCE: f32 = 1e-7;
 ///
 /// The network runs in a thread of its own, alone: candle would otherwise take all cores of the host.
 pub struct ChunkedSeparator {
+    /// On the CPU.
     network: Arc<dyn Network>,
+    /// The same network on a card; gone for good once the card has failed.
+    card: Option<Card>,
     spec: SeparatorSpec,
     plan: ChunkPlan,
     window: Window,
@@ -41,6 +45,12 @@ pub struct ChunkedSeparator {
     pool: Option<ThreadPool>,
 }
 
+/// A network whose parameters lie on a card, uploaded once. Windows go there and stems come back.
+struct Card {
+    network: Arc<dyn Network>,
+    device: Device,
+}
+
 impl ChunkedSeparator {
     /// `sample_rate` in Hz.
     ///
@@ -51,6 +61,7 @@ impl ChunkedSeparator {
         let fade = |n| (std::f32::consts::FRAC_PI_2 * (n as f32 + 0.5) / plan.crossfade as f32).sin().powi(2);
         Ok(Self {
             network,
+            card: None,
             spec: SeparatorSpec { sample_rate, hop: plan.hop, latency: plan.latency() },
             plan,
             window,
@@ -63,6 +74,40 @@ impl ChunkedSeparator {
             fade: (0..plan.crossfade).map(fade).collect(),
             pool: None,
         })
+    }
+
+    /// Runs the same network on a card from now on. When the card fails, the window in which it does is done again on
+    /// the CPU, as are all that follow, so that the stream goes on without a gap.
+    ///
+    /// One window of silence is run right away, so that the first of the stream does not wait for kernels.
+    ///
+    /// # Errors
+    /// The card cannot even run that; the separator then stays on the CPU.
+    pub fn use_card(&mut self, network: Arc<dyn Network>, device: Device) -> Result<()> {
+        let silence = vec![0.0; self.history.len()];
+        // Not in the pool that stays: that is made where the stream runs, and takes its thread's priority.
+        alone(&mut None, || separate_window(network.as_ref(), &device, &silence, self.window))??;
+        self.card = Some(Card { network, device });
+        Ok(())
+    }
+
+    /// What the card, if there is one that works, or else the CPU makes of the window.
+    fn separate(&mut self) -> Result<Vec<f32>> {
+        let (history, window) = (&self.history, self.window);
+        if let Some(Card { network, device }) = &self.card {
+            let separated =
+                alone(&mut self.pool, || separate_window(network.as_ref(), device, history, window))?;
+            match separated {
+                Ok(separated) => return Ok(separated),
+                Err(error) => {
+                    let why = root_cause(&error);
+                    eprintln!("warning: the card failed, and the CPU goes on with the stream ({why})");
+                    self.card = None;
+                }
+            }
+        }
+        let network = self.network.as_ref();
+        Ok(alone(&mut self.pool, || separate_window(network, &Device::Cpu, history, window))??)
     }
 
     fn remember(&mut self, mixture: &AudioBuffer) {
@@ -82,22 +127,8 @@ impl ChunkedSeparator {
 
     /// Fills `segment` from the network. Stems add up to the mixture.
     fn run_network(&mut self) -> Result<()> {
-        let pool = match &self.pool {
-            Some(pool) => pool,
-            None => self.pool.insert(single_thread()?),
-        };
         let Window { input, output, .. } = self.window;
-        let (network, history) = (&self.network, &self.history);
-        let separated = pool.install(|| {
-            let _flush = FlushDenormals::new();
-            let mixture = Tensor::from_slice(history, (1, 2, input), &Device::Cpu)?;
-            let stems = network.forward(&mixture, Mode::Evaluate)?;
-            if stems.dims() != [1, STEMS, 2, output] {
-                candle_core::bail!("expected [1, {STEMS}, 2, {output}], found {:?}", stems.shape());
-            }
-            stems.flatten_all()?.to_vec1::<f32>()
-        })?;
-
+        let separated = self.separate()?;
         let segment_frames = self.plan.segment();
         let channels = self.segment.iter_mut().flat_map(AudioBuffer::iter_mut);
         for (channel, separated) in channels.zip(separated.chunks_exact(output)) {
@@ -158,6 +189,33 @@ impl Separator for ChunkedSeparator {
         self.received = 0;
         self.tail.iter_mut().for_each(AudioBuffer::clear);
     }
+}
+
+/// The stems of one window `[2][input]`, on the host: `[STEMS][2][output]`.
+fn separate_window(
+    network: &dyn Network,
+    device: &Device,
+    history: &[f32],
+    Window { input, output, .. }: Window,
+) -> candle_core::Result<Vec<f32>> {
+    let mixture = Tensor::from_slice(history, (1, 2, input), device)?;
+    let stems = network.forward(&mixture, Mode::Evaluate)?;
+    if stems.dims() != [1, STEMS, 2, output] {
+        candle_core::bail!("expected [1, {STEMS}, 2, {output}], found {:?}", stems.shape());
+    }
+    stems.flatten_all()?.to_vec1::<f32>()
+}
+
+/// Runs a network, or what of it a card leaves to the host, in the thread that is the only one for it.
+fn alone<R: Send>(pool: &mut Option<ThreadPool>, run: impl FnOnce() -> R + Send) -> Result<R> {
+    let pool = match pool {
+        Some(pool) => pool,
+        None => pool.insert(single_thread()?),
+    };
+    Ok(pool.install(|| {
+        let _flush = FlushDenormals::new();
+        run()
+    }))
 }
 
 fn single_thread() -> Result<ThreadPool> {

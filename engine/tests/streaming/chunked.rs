@@ -1,8 +1,12 @@
 //! The chunked separator and offline separation.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::SeqCst;
 
+use candle_core::{Device, Tensor};
 use engine::audio::AudioBuffer;
+use engine::model::{Mode, Network, Window};
 use engine::realtime::{Stream, StreamConfig};
 use engine::separator::{ChunkPlan, ChunkedSeparator, offline};
 use engine::{STEMS, Separator};
@@ -234,4 +238,51 @@ fn plans_that_cannot_run_are_refused_with_the_reason() {
     let mut stems: [AudioBuffer; STEMS] = std::array::from_fn(|_| AudioBuffer::new(2, PLAN.hop));
     assert!(separator.process(&AudioBuffer::new(2, PLAN.hop + 1), &mut stems).is_err());
     assert!(separator.process(&AudioBuffer::new(1, PLAN.hop), &mut stems).is_err());
+}
+
+/// Another network's work, until it fails: a card that is lost in mid-stream.
+struct FailsAfter {
+    network: Filters,
+    windows: AtomicUsize,
+}
+
+impl Network for FailsAfter {
+    fn window(&self, output_frames: usize) -> Window {
+        self.network.window(output_frames)
+    }
+
+    fn forward(&self, mixture: &Tensor, mode: Mode) -> candle_core::Result<Tensor> {
+        let left = self.windows.fetch_update(SeqCst, SeqCst, |left| left.checked_sub(1));
+        if left.is_err() {
+            candle_core::bail!("the card has fallen off the bus");
+        }
+        self.network.forward(mixture, mode)
+    }
+
+    fn macs(&self, input_frames: usize) -> u64 {
+        self.network.macs(input_frames)
+    }
+}
+
+#[test]
+fn a_card_that_fails_in_mid_stream_leaves_no_trace_in_the_stems() {
+    let mixture = noise(8, 2_345);
+    let expected = separate(&mut separator(Filters::consistent(), PLAN), &mixture);
+    // Other filters on the card would be heard, so whose windows are whose is certain, too.
+    for (card, same) in [(Filters::consistent(), true), (Filters::inconsistent(), false)] {
+        let card = Arc::new(FailsAfter { network: card, windows: AtomicUsize::new(1 + 4) });
+        let mut separator = separator(Filters::consistent(), PLAN);
+        separator.use_card(card.clone(), Device::Cpu).expect("the first window is within its life");
+        let stems = separate(&mut separator, &mixture);
+        assert_eq!(card.windows.load(SeqCst), 0);
+        assert_eq!(stems == expected, same);
+        for (stem, expected) in stems.iter().zip(&expected) {
+            // Four windows of 100 frames, 70 of latency, and the last one's crossfade.
+            assert_eq!(stem.channel(0)[400..], expected.channel(0)[400..]);
+        }
+    }
+    let dead = Arc::new(FailsAfter { network: Filters::consistent(), windows: AtomicUsize::new(0) });
+    let mut separator = separator(Filters::consistent(), PLAN);
+    assert!(separator.use_card(dead, Device::Cpu).is_err());
+    assert!(separate(&mut separator, &mixture) == expected);
 }

@@ -4,11 +4,12 @@ use anyhow::Context;
 use engine::STEMS;
 use engine::audio::AudioBuffer;
 use engine::checkpoint::Checkpoint;
+use engine::device::Picked;
 use engine::separator::{at_rate, offline};
 
 use super::dataset::SongAudio;
 use super::{irm, stem_files};
-use crate::embedded;
+use crate::{device, embedded};
 
 /// One way to stems.
 pub struct Method {
@@ -22,22 +23,27 @@ enum Kind {
     Mixture,
     /// See [`irm`].
     Irm,
-    Checkpoint(Box<Checkpoint>),
+    Checkpoint(Box<Checkpoint>, Picked),
 }
 
 impl Method {
-    /// `mixture`, `irm`, `live`, `studio`, or a checkpoint file.
+    /// `mixture`, `irm`, `live`, `studio`, or a checkpoint file, whose network runs where `device` has picked.
     ///
     /// # Errors
-    /// The checkpoint cannot be read, or not be run.
-    pub fn new(name: &str) -> anyhow::Result<Self> {
+    /// The checkpoint cannot be read, or not be run, or not on the card that was asked for by name.
+    pub fn new(name: &str, device: device::Args, picked: &Picked) -> anyhow::Result<Self> {
         let kind = match name {
             stem_files::MIXTURE => Kind::Mixture,
             "irm" => Kind::Irm,
             name => {
                 let checkpoint = embedded::checkpoint(name)?;
-                checkpoint.separator().with_context(|| format!("{name} cannot be run as a separator"))?;
-                Kind::Checkpoint(Box::new(checkpoint))
+                let picked = device
+                    .for_checkpoint(picked, &checkpoint)
+                    .with_context(|| format!("{name} cannot be run on that device"))?;
+                checkpoint
+                    .separator_on(&picked.device)
+                    .with_context(|| format!("{name} cannot be run as a separator"))?;
+                Kind::Checkpoint(Box::new(checkpoint), picked)
             }
         };
         Ok(Self { name: name.to_owned(), kind })
@@ -48,7 +54,15 @@ impl Method {
         match &self.kind {
             Kind::Mixture => "the mixture taken for each stem".into(),
             Kind::Irm => irm::DEFINITION.into(),
-            Kind::Checkpoint(_) => "the separator that the plugin runs, offline".into(),
+            Kind::Checkpoint(..) => "the separator that the plugin runs, offline".into(),
+        }
+    }
+
+    /// Where its network runs and why, if it has one.
+    pub fn device(&self) -> Option<&str> {
+        match &self.kind {
+            Kind::Mixture | Kind::Irm => None,
+            Kind::Checkpoint(_, picked) => Some(&picked.why),
         }
     }
 
@@ -64,8 +78,8 @@ impl Method {
         let stems = match &self.kind {
             Kind::Mixture => std::array::from_fn(|_| song.mixture.clone()),
             Kind::Irm => irm::separate(&song.mixture, &song.stems),
-            Kind::Checkpoint(checkpoint) => {
-                let mut separator = at_rate(checkpoint.separator()?, song.sample_rate)?.separator;
+            Kind::Checkpoint(checkpoint, Picked { device, .. }) => {
+                let mut separator = at_rate(checkpoint.separator_on(device)?, song.sample_rate)?.separator;
                 offline::separate(&mut separator, &song.mixture, |done, _| progress(done))?
             }
         };

@@ -71,10 +71,13 @@ pub struct Args {
     pub seed: u64,
     #[command(flatten)]
     pub windows: Windows,
+    #[command(flatten)]
+    pub device: crate::device::Args,
 }
 
 /// Measures, prints and writes.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let picked = args.device.pick()?;
     let names = names(args)?;
     if let Some(seconds) = args.seconds {
         ensure!(
@@ -83,7 +86,10 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         );
     }
     ensure!(args.jobs != Some(0), WrongUse("--jobs must be at least 1".into()));
-    let methods = names.iter().map(|name| Method::new(name)).collect::<anyhow::Result<Vec<_>>>()?;
+    let methods = names
+        .iter()
+        .map(|name| Method::new(name, args.device, &picked))
+        .collect::<anyhow::Result<Vec<_>>>()?;
     let songs = dataset::songs(&args.dataset)?;
     songs.iter().try_for_each(|song| args.windows.at(song.sample_rate).map(drop))?;
 
@@ -120,6 +126,11 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         methods: by_method,
     };
     let comparisons = compare::compare(&results.methods, args.seed);
+    for method in &methods {
+        if let Some(device) = method.device() {
+            println!("device of {}: {device}", method.name);
+        }
+    }
     print!("{results}");
     if !comparisons.is_empty() {
         print!("\n{}", compare::table(&comparisons));

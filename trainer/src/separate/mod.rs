@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context;
+use candle_core::Device;
 use engine::audio::{AudioBuffer, Format, Reader};
 use engine::checkpoint::Checkpoint;
 use engine::separator::{at_rate, offline};
@@ -49,6 +50,8 @@ pub struct Args {
     /// More overlap takes longer and hides the seams better; the plugin does not do it.
     #[arg(long, value_name = "PART")]
     pub overlap: Option<f64>,
+    #[command(flatten)]
+    pub device: crate::device::Args,
 }
 
 /// How samples are written.
@@ -80,14 +83,17 @@ impl From<SampleFormat> for Format {
 
 /// Separates song by song.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let picked = args.device.pick()?;
     let songs = inputs::find(&args.inputs, &args.output)?;
     let checkpoint = embedded::checkpoint(&args.checkpoint)?;
     // A broken last file should be known before the first is separated.
     songs.iter().try_for_each(|song| Reader::open(&song.input).map(drop))?;
+    let picked = args.device.for_checkpoint(&picked, &checkpoint)?;
+    println!("device: {}", picked.why);
     let bars = MultiProgress::new();
     let all = bars.add(bar("{bar:30} {pos}/{len} songs", songs.len() as u64));
     for song in &songs {
-        separate(args, &checkpoint, song, &bars)?;
+        separate(args, &checkpoint, &picked.device, song, &bars)?;
         bars.suspend(|| println!("{}", song.folder.display()));
         all.inc(1);
     }
@@ -95,11 +101,17 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn separate(args: &Args, checkpoint: &Checkpoint, song: &Song, bars: &MultiProgress) -> anyhow::Result<()> {
+fn separate(
+    args: &Args,
+    checkpoint: &Checkpoint,
+    device: &Device,
+    song: &Song,
+    bars: &MultiProgress,
+) -> anyhow::Result<()> {
     let name = || song.input.display().to_string();
     let mut mixture = Mixture::open(&song.input)?;
     let rate = mixture.sample_rate();
-    let separator = separator(args, checkpoint).context("the checkpoint cannot be run")?;
+    let separator = separator(args, checkpoint, device).context("the checkpoint cannot be run")?;
     let mut separator = at_rate(separator, rate).with_context(name)?.separator;
     let mut outputs =
         Outputs::create(&song.folder, &args.stems, args.rest, rate, args.format.into(), mixture.frames())?;
@@ -125,13 +137,13 @@ fn separate(args: &Args, checkpoint: &Checkpoint, song: &Song, bars: &MultiProgr
 }
 
 /// The checkpoint's separator, with windows that overlap as asked.
-fn separator(args: &Args, checkpoint: &Checkpoint) -> engine::Result<Box<dyn Separator>> {
+fn separator(args: &Args, checkpoint: &Checkpoint, device: &Device) -> engine::Result<Box<dyn Separator>> {
     match (args.overlap, checkpoint.header().chunk) {
-        (Some(part), Some(chunk)) => checkpoint.separator_with(chunk.with_overlap(part)?),
+        (Some(part), Some(chunk)) => checkpoint.separator_on_with(device, chunk.with_overlap(part)?),
         (Some(_), None) => Err(engine::Error::Unsupported(
             "--overlap is for networks that run on windows; this one runs hop by hop".into(),
         )),
-        (None, _) => checkpoint.separator(),
+        (None, _) => checkpoint.separator_on(device),
     }
 }
 

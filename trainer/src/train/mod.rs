@@ -51,10 +51,13 @@ pub struct Args {
     /// The folder in which runs lie.
     #[arg(long, value_name = "DIR", default_value = "runs")]
     pub runs: PathBuf,
+    #[command(flatten)]
+    pub device: crate::device::Args,
 }
 
 /// Trains.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let picked = args.device.pick_for_training()?;
     crate::memory::keep();
     let recipe = Recipe::read(&args.recipe)?;
     let folder = args.runs.join(&recipe.name);
@@ -63,6 +66,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         None if args.resume => Start::Resume,
         None => Start::Fresh,
     };
+    println!("device: {}", picked.why);
     let prepared = Prepared::new(recipe, folder, &start)?;
     if args.dry_run {
         prepared.dry_run()?;

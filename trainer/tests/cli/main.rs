@@ -4,6 +4,7 @@ mod bench;
 mod bench_training;
 mod common;
 mod data;
+mod device;
 mod evaluate;
 mod inspect;
 mod score;

@@ -9,7 +9,7 @@ use realfft::{ComplexToReal, RealFftPlanner, RealToComplex};
 
 use super::{BandDptConfig, Windows};
 use crate::STEMS;
-use crate::model::layers::cpu::{slice, with_slice};
+use crate::model::layers::cpu::{forward_by_host, slice, with_slice};
 
 /// Numbers of one bin: real and imaginary part of left and right.
 const PARTS: usize = 4;
@@ -272,6 +272,8 @@ impl CustomOp1 for Synthesis {
     fn name(&self) -> &'static str {
         "band-synthesis"
     }
+
+    forward_by_host!(1);
 
     fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
         let masks = slice(storage, layout)?;

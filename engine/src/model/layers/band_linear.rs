@@ -3,7 +3,7 @@
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
 
-use super::cpu::{Matrix, MatrixMut, fill_rows, matmul, permuted, slice, with_slices};
+use super::cpu::{Matrix, MatrixMut, fill_rows, forward_by_host, matmul, permuted, slice, with_slices};
 use crate::model::params::{Init, Scope};
 
 /// `[rows, sum of inputs]` -> `[rows, sum of outputs]`, where each band sees its own numbers only.
@@ -140,6 +140,8 @@ impl CustomOp3 for PerBand {
     fn name(&self) -> &'static str {
         "band-linear"
     }
+
+    forward_by_host!(3);
 
     fn cpu_fwd(
         &self,

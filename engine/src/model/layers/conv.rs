@@ -3,7 +3,8 @@
 use candle_core::{CpuStorage, CustomOp3, DType, Layout, Result, Shape, Tensor};
 
 use super::cpu::{
-    Matrix, MatrixMut, add_rows, each_item, fill_rows, matmul, permuted, slice, sum_over_items, with_slice,
+    Matrix, MatrixMut, add_rows, each_item, fill_rows, forward_by_host, matmul, permuted, slice,
+    sum_over_items, with_slice,
 };
 use crate::model::params::{Init, Scope};
 
@@ -253,6 +254,8 @@ impl CustomOp3 for ConvOp {
     fn name(&self) -> &'static str {
         "conv"
     }
+
+    forward_by_host!(3);
 
     fn cpu_fwd(
         &self,

@@ -1,6 +1,6 @@
 //! Access to tensors on the CPU for our custom operations, and the one matrix product that they use.
 
-use candle_core::{CpuStorage, Error, Layout, Result, Storage, Tensor};
+use candle_core::{CpuStorage, Device, Error, Layout, Result, Storage, Tensor};
 use gemm::Parallelism;
 use rayon::prelude::*;
 
@@ -14,18 +14,54 @@ pub fn slice<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> 
     Ok(&storage.as_slice::<f32>()?[start..end])
 }
 
-/// Runs `f` on the elements of a tensor on the CPU, in row-major order.
+/// The forward pass of a custom operation on a card: by way of the host and the same code. Slow, but right; it is what
+/// an operation has until it gets kernels of its own. The number is how many operands it has.
+///
+/// There is nothing of the kind for backward passes: they leave their gradients on the host, which is why networks
+/// are trained on the CPU only.
+macro_rules! forward_by_host {
+    (1) => {
+        forward_by_host!(@ [s l]);
+    };
+    (2) => {
+        forward_by_host!(@ [s l] [s2 l2]);
+    };
+    (3) => {
+        forward_by_host!(@ [s l] [s2 l2] [s3 l3]);
+    };
+    (@ $([$s:ident $l:ident])+) => {
+        forward_by_host!(@@ cuda_fwd CudaStorage $([$s $l])+);
+        forward_by_host!(@@ metal_fwd MetalStorage $([$s $l])+);
+    };
+    (@@ $forward:ident $storage:ident [$s:ident $l:ident] $([$more:ident $more_l:ident])*) => {
+        fn $forward(
+            &self,
+            $s: &candle_core::$storage,
+            $l: &candle_core::Layout,
+            $($more: &candle_core::$storage, $more_l: &candle_core::Layout),*
+        ) -> candle_core::Result<(candle_core::$storage, candle_core::Shape)> {
+            use candle_core::backend::{BackendDevice as _, BackendStorage as _};
+            let (out, shape) =
+                self.cpu_fwd(&$s.to_cpu_storage()?, $l $(, &$more.to_cpu_storage()?, $more_l)*)?;
+            Ok(($s.device().storage_from_cpu_storage_owned(out)?, shape))
+        }
+    };
+}
+pub(in crate::model) use forward_by_host;
+
+/// Runs `f` on the elements of a tensor, in row-major order; one on a card is fetched.
 pub fn with_slice<R>(tensor: &Tensor, f: impl FnOnce(&[f32]) -> R) -> Result<R> {
     with_slices([tensor], |[tensor]| f(tensor))
 }
 
 /// The same for several tensors.
 pub fn with_slices<const N: usize, R>(tensors: [&Tensor; N], f: impl FnOnce([&[f32]; N]) -> R) -> Result<R> {
-    let tensors = tensors.into_iter().map(Tensor::contiguous).collect::<Result<Vec<_>>>()?;
+    let fetched = tensors.into_iter().map(|tensor| tensor.contiguous()?.to_device(&Device::Cpu));
+    let tensors = fetched.collect::<Result<Vec<_>>>()?;
     let storages: Vec<_> = tensors.iter().map(Tensor::storage_and_layout).collect();
     let slices = storages.iter().map(|(storage, layout)| match &**storage {
         Storage::Cpu(storage) => slice(storage, layout),
-        _ => candle_core::bail!("this layer runs on the CPU only"),
+        _ => candle_core::bail!("a tensor on the CPU is not on the CPU: a defect of candle"),
     });
     let slices = slices.collect::<Result<Vec<_>>>()?;
     Ok(f(std::array::from_fn(|index| slices[index])))

@@ -4,7 +4,7 @@
 
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Result, Shape, Tensor};
 
-use super::cpu::{each_item, slice, with_slice};
+use super::cpu::{each_item, forward_by_host, slice, with_slice};
 
 /// Root mean square of each item of `[batch, ..]`.
 pub fn levels(x: &Tensor) -> Result<Vec<f32>> {
@@ -54,6 +54,8 @@ impl CustomOp2 for JoinCropped {
     fn name(&self) -> &'static str {
         "join-cropped"
     }
+
+    forward_by_host!(2);
 
     fn cpu_fwd(
         &self,
@@ -123,6 +125,8 @@ impl CustomOp2 for ShareRemainder {
         "share-remainder"
     }
 
+    forward_by_host!(2);
+
     fn cpu_fwd(
         &self,
         s1: &CpuStorage,
@@ -167,6 +171,8 @@ impl CustomOp1 for ScaleItems {
         "scale-items"
     }
 
+    forward_by_host!(1);
+
     fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
         let x = slice(storage, layout)?;
         let per_item = x.len() / self.factors.len().max(1);
@@ -189,6 +195,8 @@ impl CustomOp1 for ClampToFullScale {
     fn name(&self) -> &'static str {
         "clamp-to-full-scale"
     }
+
+    forward_by_host!(1);
 
     fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
         let out = slice(storage, layout)?.iter().map(|x| x.clamp(-1.0, 1.0)).collect();

@@ -4,7 +4,9 @@ use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
 
 use super::activation::{sigmoid, tanh};
-use super::cpu::{Matrix, MatrixMut, add_rows, fill_rows, matmul, permuted, slice, vectorised, with_slice};
+use super::cpu::{
+    Matrix, MatrixMut, add_rows, fill_rows, forward_by_host, matmul, permuted, slice, vectorised, with_slice,
+};
 use super::sequences::{Axis, Group, Part, Rows, Sequences};
 use crate::model::params::{Init, Scope};
 
@@ -359,6 +361,8 @@ impl CustomOp3 for Recurrence {
     fn name(&self) -> &'static str {
         "gru"
     }
+
+    forward_by_host!(3);
 
     fn cpu_fwd(
         &self,

@@ -3,7 +3,7 @@
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
 
-use super::cpu::{slice, vectorised, with_slice};
+use super::cpu::{forward_by_host, slice, vectorised, with_slice};
 use super::lanes::{fold, sum};
 use super::norm::EPSILON;
 use crate::model::params::{Init, Scope};
@@ -85,6 +85,8 @@ impl CustomOp3 for Normalise {
     fn name(&self) -> &'static str {
         "layer-norm"
     }
+
+    forward_by_host!(3);
 
     fn cpu_fwd(
         &self,

@@ -4,7 +4,7 @@ use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor};
 
 use super::activation::{sigmoid, tanh};
 use super::conv::convolve;
-use super::cpu::{Matrix, MatrixMut, matmul, permuted, slice, vectorised, with_slice};
+use super::cpu::{Matrix, MatrixMut, forward_by_host, matmul, permuted, slice, vectorised, with_slice};
 use crate::model::params::{Init, Scope};
 
 /// Stacked bidirectional LSTM, PyTorch's parameters and gate order (input, forget, cell, output):
@@ -72,6 +72,8 @@ impl CustomOp2 for BothWays {
     fn name(&self) -> &'static str {
         "lstm"
     }
+
+    forward_by_host!(2);
 
     fn cpu_fwd(
         &self,

@@ -11,7 +11,8 @@ use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
 use super::activation::{glu_gradient, glu_rows};
 use super::conv::{Conv, Dims, Form, Operands, TransposedConv};
 use super::cpu::{
-    Matrix, MatrixMut, add_rows, each_item, fill_rows, matmul, permuted, slice, sum_over_items, with_slice,
+    Matrix, MatrixMut, add_rows, each_item, fill_rows, forward_by_host, matmul, permuted, slice,
+    sum_over_items, with_slice,
 };
 use super::group_norm::{Affine, GROUP, Gradients, Sums};
 use crate::model::params::{Init, Scope};
@@ -152,6 +153,8 @@ impl CustomOp3 for NormedConvOp {
     fn name(&self) -> &'static str {
         "normed-conv"
     }
+
+    forward_by_host!(3);
 
     fn cpu_fwd(
         &self,

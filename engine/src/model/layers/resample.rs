@@ -2,7 +2,7 @@
 
 use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor};
 
-use super::cpu::{each_item, slice, sum_over_items, vectorised, with_slice};
+use super::cpu::{each_item, forward_by_host, slice, sum_over_items, vectorised, with_slice};
 use crate::model::params::Scope;
 
 /// Which way to resample.
@@ -160,6 +160,8 @@ impl CustomOp2 for ResampleOp {
     fn name(&self) -> &'static str {
         "resample"
     }
+
+    forward_by_host!(2);
 
     fn cpu_fwd(
         &self,

@@ -5,7 +5,7 @@ use rayon::prelude::*;
 
 use super::Linear;
 use super::attend::{Attend, View};
-use super::cpu::{slice, with_slice};
+use super::cpu::{forward_by_host, slice, with_slice};
 use super::sequences::{Axis, Group, Part, Sequences};
 use crate::model::params::{Init, Scope};
 
@@ -141,6 +141,8 @@ impl CustomOp2 for Attention {
     fn name(&self) -> &'static str {
         "sequence-attention"
     }
+
+    forward_by_host!(2);
 
     fn cpu_fwd(
         &self,
