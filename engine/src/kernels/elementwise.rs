@@ -40,7 +40,7 @@ pub fn tanh<const FMA: bool>(x: f32) -> f32 {
 
 /// All lanes brought together by `f`, in pairs: a chain of four steps instead of fifteen.
 #[inline(always)]
-pub(super) fn fold(lanes: [f32; 16], f: impl Fn(f32, f32) -> f32) -> f32 {
+pub fn fold(lanes: [f32; 16], f: impl Fn(f32, f32) -> f32) -> f32 {
     let mut eight = [0.0; 8];
     for lane in 0..8 {
         eight[lane] = f(lanes[lane], lanes[lane + 8]);

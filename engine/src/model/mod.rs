@@ -13,7 +13,7 @@ use candle_core::{Result, Tensor};
 
 pub use architecture::Architecture;
 pub use band_dpt::{BandDpt, BandDptConfig, BandDptState, Windows};
-pub(crate) use band_dpt::{FLOOR, QUIET, seen_level};
+pub(crate) use band_dpt::{FLOOR, QUIET, inputs_of, seen_level};
 pub use params::{Parameter, Params};
 pub use unet::{ConvKind, Growth, Resampling};
 pub use wave_unet::WaveUnetConfig;

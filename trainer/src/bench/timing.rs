@@ -49,6 +49,7 @@ impl Timing {
         for hop in 0..hops + WARM_UP_HOPS.min(hops) {
             music::fill(&mut mixture, &music, hop % hops * spec.hop);
             if hop % HOPS_BETWEEN_PRODUCTS == 0 {
+                // Once for the caches, which the hops have filled.
                 product.run();
                 products.push(product.run().as_secs_f64());
             }

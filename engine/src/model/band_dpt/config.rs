@@ -133,19 +133,18 @@ impl BandDptConfig {
     /// What is seen of each band: real and imaginary parts of both channels `[bin][left, right][re, im]`, their
     /// magnitudes `[bin][left, right]`, the level, and its rise since the step before.
     pub fn band_inputs(&self) -> Vec<usize> {
-        self.bands.iter().map(|width| 6 * width + 2).collect()
-    }
-
-    /// Of a band's inputs: real and imaginary parts, which come first, and others.
-    pub(super) fn phased_inputs(inputs: usize) -> [usize; 2] {
-        let width = (inputs - 2) / 6;
-        [4 * width, 2 * width + 2]
+        self.bands.iter().copied().map(inputs_of).collect()
     }
 
     /// Mask values of each band, ordered `[bin][tap][stem][channel][re, im]`.
     pub fn band_outputs(&self) -> Vec<usize> {
         self.bands.iter().map(|width| width * self.taps * STEMS * 4).collect()
     }
+}
+
+/// Numbers that are seen of a band of so many bins: see [`BandDptConfig::band_inputs`].
+pub(crate) fn inputs_of(width: usize) -> usize {
+    6 * width + 2
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ mod spectra;
 mod windows;
 
 pub use config::BandDptConfig;
+pub(crate) use config::inputs_of;
 pub use network::{BandDpt, BandDptState};
 pub(crate) use spectra::{FLOOR, QUIET, seen_level};
 pub use windows::Windows;

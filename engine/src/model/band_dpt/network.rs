@@ -6,6 +6,7 @@ use candle_core::{Result, Tensor};
 
 use super::BandDptConfig;
 use super::blocks::{Block, BlockState};
+use super::config::inputs_of;
 use super::spectra::{Framing, seen_level};
 use crate::STEMS;
 use crate::model::layers::cpu::with_slice;
@@ -49,9 +50,9 @@ fn uniform(gain: f32, inputs: usize) -> Init {
 
 /// A band's first layer starts from magnitudes and level. Real and imaginary parts are noise to it until it has learnt
 /// to set phases against each other.
-fn seeing_magnitudes(inputs: usize) -> Init {
-    let [zeros, others] = BandDptConfig::phased_inputs(inputs);
-    Init::UniformBehind { zeros, bound: 1.0 / (others as f32).sqrt() }
+fn seeing_magnitudes(width: usize) -> Init {
+    let zeros = 4 * width;
+    Init::UniformBehind { zeros, bound: 1.0 / ((inputs_of(width) - zeros) as f32).sqrt() }
 }
 
 impl BandDpt {
@@ -70,23 +71,17 @@ impl BandDpt {
         let blocks = (0..config.blocks).map(|n| Block::new(&root.at("blocks").at(n), config));
         Ok(Self {
             framing: Arc::new(Framing::new(config)),
-            split: BandLinear::new(
-                &root.at("split"),
-                "",
-                sizes(&|band| inputs[band], &|_| size),
-                seeing_magnitudes,
-            )?,
+            split: BandLinear::new(&root.at("split"), "", sizes(&|band| inputs[band], &|_| size), |band| {
+                seeing_magnitudes(config.bands[band])
+            })?,
             blocks: blocks.collect::<Result<_>>()?,
             norm: LayerNorm::new(&masks.at("norm"), size)?,
-            hidden: BandLinear::new(&masks, "hidden.", sizes(&|_| size, &|_| hidden), |inputs| {
-                uniform(1.0, inputs)
+            hidden: BandLinear::new(&masks, "hidden.", sizes(&|_| size, &|_| hidden), |_| {
+                uniform(1.0, size)
             })?,
-            output: BandLinear::new(
-                &masks,
-                "output.",
-                sizes(&|_| hidden, &|band| outputs[band]),
-                |inputs| uniform(MASK_GAIN, inputs),
-            )?,
+            output: BandLinear::new(&masks, "output.", sizes(&|_| hidden, &|band| outputs[band]), |_| {
+                uniform(MASK_GAIN, hidden)
+            })?,
             config: config.clone(),
         })
     }
@@ -293,6 +288,35 @@ mod tests {
         let past = now - config.latency();
         assert!(second.iter().zip(&changed).all(|(a, b)| difference(&a[..past], &b[..past]) == 0.0));
         assert!(difference(&second[0][past..], &changed[0][past..]) > 1e-3);
+    }
+
+    #[test]
+    fn bands_start_from_magnitudes_and_see_how_their_level_rises() {
+        let config = small();
+        let params = Params::fresh(3, &Device::Cpu);
+        let network = BandDpt::new(&params, &config).unwrap();
+        let variables = params.into_variables();
+        for (band, &width) in config.bands.iter().enumerate() {
+            let weight = variables[&format!("split.{band}.weight")].var.flatten_all().unwrap();
+            for row in weight.to_vec1::<f32>().unwrap().chunks_exact(inputs_of(width)) {
+                let (phased, others) = row.split_at(4 * width);
+                assert!(phased.iter().all(|w| *w == 0.0) && others.iter().any(|w| *w != 0.0));
+            }
+        }
+        // Silence, an onset, and the same again.
+        let loud = noise(network.framing.spectrum_len(), 1);
+        let spectra = [vec![0.0; loud.len()], loud.clone(), loud].concat();
+        let mut levels = vec![seen_level(0.0); config.bands.len()];
+        let features = network.framing.features(&spectra, &mut levels);
+        let inputs: usize = config.band_inputs().iter().sum();
+        let mut end = 0;
+        for (&width, level) in config.bands.iter().zip(levels) {
+            end += inputs_of(width);
+            let [silent, onset, steady] =
+                [0, 1, 2].map(|step| [2, 1].map(|back| features[step * inputs + end - back]));
+            assert_eq!([silent, steady], [[seen_level(0.0), 0.0], [level, 0.0]]);
+            assert!(onset[0] == level && onset[1] == level - silent[0] && onset[1] > 0.5, "{onset:?}");
+        }
     }
 
     #[test]

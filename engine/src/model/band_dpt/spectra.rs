@@ -7,6 +7,7 @@ use rayon::prelude::*;
 use realfft::num_complex::Complex32;
 use realfft::{ComplexToReal, RealFftPlanner, RealToComplex};
 
+use super::config::inputs_of;
 use super::{BandDptConfig, Windows};
 use crate::STEMS;
 use crate::model::layers::cpu::{forward_by_host, slice, with_slice};
@@ -90,8 +91,8 @@ impl Framing {
         let mut features = vec![0.0; spectra.len() / self.spectrum_len() * len];
         let frames = features.par_chunks_mut(len).zip(spectra.par_chunks(self.spectrum_len()));
         frames.for_each(|(mut features, mut spectrum)| {
-            for width in &self.config.bands {
-                let (band, rest) = std::mem::take(&mut features).split_at_mut(6 * width + 2);
+            for &width in &self.config.bands {
+                let (band, rest) = std::mem::take(&mut features).split_at_mut(inputs_of(width));
                 let (bins, spectrum_rest) = spectrum.split_at(PARTS * width);
                 (features, spectrum) = (rest, spectrum_rest);
                 let mut squares = 0.0;
@@ -116,12 +117,13 @@ impl Framing {
         let bands = self.config.bands.len();
         for step in features.chunks_exact_mut(len * levels.len() / bands) {
             for (mut features, levels) in step.chunks_exact_mut(len).zip(levels.chunks_exact_mut(bands)) {
-                for (width, before) in self.config.bands.iter().zip(levels) {
-                    let (band, rest) = std::mem::take(&mut features).split_at_mut(6 * width + 2);
+                for (&width, before) in self.config.bands.iter().zip(levels) {
+                    let (band, rest) = std::mem::take(&mut features).split_at_mut(inputs_of(width));
                     features = rest;
-                    let level = band[6 * width];
-                    band[6 * width + 1] = level - *before;
-                    *before = level;
+                    if let [.., level, rise] = band {
+                        *rise = *level - *before;
+                        *before = *level;
+                    }
                 }
             }
         }

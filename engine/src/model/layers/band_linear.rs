@@ -19,7 +19,7 @@ const ROWS: usize = 64;
 
 impl BandLinear {
     /// `sizes`: each band's inputs and outputs. Takes `<band>.<name>weight` `[out, in]` and `<band>.<name>bias`;
-    /// `init` is for the weights of so many inputs, biases start at 0.
+    /// `init` is for a band's weights, biases start at 0.
     pub fn new(
         scope: &Scope<'_>,
         name: &str,
@@ -28,7 +28,7 @@ impl BandLinear {
     ) -> Result<Self> {
         let mut layer = Self { weights: Vec::new(), biases: Vec::new(), sizes };
         for (band, &[input, output]) in layer.sizes.iter().enumerate() {
-            let (scope, init) = (scope.at(band), init(input));
+            let (scope, init) = (scope.at(band), init(band));
             layer.weights.push(scope.get(&format!("{name}weight"), &[output, input], init)?);
             layer.biases.push(scope.get(&format!("{name}bias"), &[output], Init::Constant(0.0))?);
         }

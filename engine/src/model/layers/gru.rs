@@ -6,6 +6,7 @@ use rayon::prelude::*;
 use super::activation::{sigmoid, tanh};
 use super::cpu::{
     Matrix, MatrixMut, add_rows, fill_rows, forward_by_host, matmul, permuted, slice, vectorised, with_slice,
+    with_slices,
 };
 use super::sequences::{Axis, Group, Part, Rows, Sequences};
 use crate::model::params::{Init, Scope};
@@ -395,23 +396,17 @@ impl CustomOp3 for Recurrence {
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
         let sizes = self.sizes(x.dims3()?);
         let Sizes { input, hidden, .. } = sizes;
-        let packed = with_slice(weights, |w| with_slice(biases, |b| Packed::all(w, b, input, hidden)))??;
+        let packed = with_slices([weights, biases], |[w, b]| Packed::all(w, b, input, hidden))?;
         let groups = sizes.sequences.groups(ROWS);
         let mut grad_x = vec![0.0; x.elem_count()];
         let parts = sizes.sequences.share(&mut grad_x, input, &groups);
-        let shares: Vec<Vec<Share>> = with_slice(x, |x| {
-            with_slice(res, |states| {
-                with_slice(grad, |grad| {
-                    let work = groups.into_par_iter().zip(parts);
-                    let shares = |(group, mut grad_x): (Group, Part<'_>)| {
-                        let ways = packed.iter().enumerate();
-                        let share = |way| self.gradients(&sizes, group, way, [x, states, grad], &mut grad_x);
-                        ways.map(share).collect()
-                    };
-                    work.map(shares).collect()
-                })
-            })
-        })???;
+        let shares: Vec<Vec<Share>> = with_slices([x, res, grad], |all| {
+            let shares = |(group, mut grad_x): (Group, Part<'_>)| {
+                let share = |way| self.gradients(&sizes, group, way, all, &mut grad_x);
+                packed.iter().enumerate().map(share).collect()
+            };
+            groups.into_par_iter().zip(parts).map(shares).collect()
+        })?;
         let mut sums: Vec<Share> = packed.iter().map(|_| Share::zero(input, hidden)).collect();
         shares.iter().for_each(|ways| sums.iter_mut().zip(ways).for_each(|(sum, part)| sum.merge(part)));
         let (mut of_weights, mut of_biases) = (Vec::new(), Vec::new());

@@ -1,5 +1,7 @@
 //! Reductions of a row in sixteen lanes, which a compiler can keep in vectors. In plain order it may not.
 
+use crate::kernels::elementwise;
+
 const LANES: usize = 16;
 
 /// `join` over all `step(acc, a, b)`, each lane from `start` on; a and b have the same length.
@@ -18,15 +20,8 @@ pub fn fold(
             lanes[i] = step(lanes[i], a[i], b[i]);
         }
     }
-    let mut width = LANES;
-    while width > 1 {
-        width /= 2;
-        for i in 0..width {
-            lanes[i] = join(lanes[i], lanes[i + width]);
-        }
-    }
     let rest = a_rest.iter().zip(b_rest).fold(start, |acc, (a, b)| step(acc, *a, *b));
-    join(lanes[0], rest)
+    join(elementwise::fold(lanes, &join), rest)
 }
 
 /// Sum of all numbers.

@@ -3,7 +3,7 @@
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
 
-use super::cpu::{forward_by_host, slice, vectorised, with_slice};
+use super::cpu::{forward_by_host, slice, vectorised, with_slices};
 use super::lanes::{fold, sum};
 use super::norm::EPSILON;
 use crate::model::params::{Init, Scope};
@@ -118,21 +118,16 @@ impl CustomOp3 for Normalise {
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
         let size = weight.elem_count();
         let mut out = vec![0.0; x.elem_count()];
-        let sums: Vec<Vec<f32>> = with_slice(x, |x| {
-            with_slice(weight, |weight| {
-                with_slice(grad, |grad| {
-                    let block = ROWS * size;
-                    let blocks =
-                        out.par_chunks_mut(block).zip(x.par_chunks(block)).zip(grad.par_chunks(block));
-                    let sums = |((out, x), grad): ((&mut [f32], &[f32]), &[f32])| {
-                        let mut sums = vec![0.0; 2 * size];
-                        gradient(x, weight, grad, out, &mut sums);
-                        sums
-                    };
-                    blocks.map(sums).collect()
-                })
-            })
-        })???;
+        let sums: Vec<Vec<f32>> = with_slices([x, weight, grad], |[x, weight, grad]| {
+            let block = ROWS * size;
+            let blocks = out.par_chunks_mut(block).zip(x.par_chunks(block)).zip(grad.par_chunks(block));
+            let sums = |((out, x), grad): ((&mut [f32], &[f32]), &[f32])| {
+                let mut sums = vec![0.0; 2 * size];
+                gradient(x, weight, grad, out, &mut sums);
+                sums
+            };
+            blocks.map(sums).collect()
+        })?;
         let mut all = vec![0.0f32; 2 * size];
         sums.iter().for_each(|part| all.iter_mut().zip(part).for_each(|(sum, part)| *sum += part));
         let of_bias = all.split_off(size);

@@ -5,7 +5,7 @@ use rayon::prelude::*;
 
 use super::Linear;
 use super::attend::{Attend, View};
-use super::cpu::{forward_by_host, slice, with_slice};
+use super::cpu::{forward_by_host, slice, with_slices};
 use super::sequences::{Axis, Group, Part, Sequences};
 use crate::model::params::{Init, Scope};
 
@@ -178,24 +178,19 @@ impl CustomOp2 for Attention {
         let size = call.view.size;
         let mut grad_qkv = vec![0.0; qkv.elem_count()];
         let parts = call.sequences.share(&mut grad_qkv, 3 * size, &call.groups);
-        let biases: Vec<Vec<f32>> = with_slice(qkv, |qkv| {
-            with_slice(bias, |bias| {
-                with_slice(grad, |grad| {
-                    let of_group = |(&group, mut out): (&Group, Part<'_>)| {
-                        let mut attend = Attend::new(call.view, bias, true);
-                        for row in 0..group.rows {
-                            let arriving = |entry: usize| {
-                                row_of(call.results, grad, size, group, (entry - self.skip, row))
-                            };
-                            let entries = call.entries(qkv, group, row);
-                            attend.backward(entries, arriving, |entry, x| set_row(&mut out, (entry, row), x));
-                        }
-                        attend.of_bias()
-                    };
-                    call.groups.par_iter().zip(parts).map(of_group).collect()
-                })
-            })
-        })???;
+        let biases: Vec<Vec<f32>> = with_slices([qkv, bias, grad], |[qkv, bias, grad]| {
+            let of_group = |(&group, mut out): (&Group, Part<'_>)| {
+                let mut attend = Attend::new(call.view, bias, true);
+                for row in 0..group.rows {
+                    let arriving =
+                        |entry: usize| row_of(call.results, grad, size, group, (entry - self.skip, row));
+                    let entries = call.entries(qkv, group, row);
+                    attend.backward(entries, arriving, |entry, x| set_row(&mut out, (entry, row), x));
+                }
+                attend.of_bias()
+            };
+            call.groups.par_iter().zip(parts).map(of_group).collect()
+        })?;
         let mut grad_bias = vec![0.0f32; bias.elem_count()];
         biases.iter().for_each(|part| grad_bias.iter_mut().zip(part).for_each(|(sum, part)| *sum += part));
         let tensor = |values, like: &Tensor| Tensor::from_vec(values, like.shape(), like.device()).map(Some);

@@ -13,7 +13,7 @@ use candle_core::Tensor;
 use super::{Separator, SeparatorSpec};
 use crate::audio::{AudioBuffer, sanitise};
 use crate::kernels::{Isa, Packed, Precision, Then};
-use crate::model::BandDptConfig;
+use crate::model::{BandDptConfig, inputs_of};
 use crate::realtime::FlushDenormals;
 use crate::{Result, STEMS};
 use block::{Block, Memory};
@@ -78,7 +78,7 @@ impl StreamingSeparator {
 
 /// A band's layer, for numbers part by part where the network has them bin by bin.
 fn split(weights: &Weights<'_>, band: usize, width: usize, size: usize) -> Result<Packed> {
-    let inputs = 6 * width + 2;
+    let inputs = inputs_of(width);
     let weight = weights.get(&format!("split.{band}.weight"), &[size, inputs])?;
     let mut turned = weight.clone();
     for (to, from) in turned.chunks_exact_mut(inputs).zip(weight.chunks_exact(inputs)) {

@@ -12,7 +12,7 @@ use crate::kernels::Isa;
 use crate::kernels::elementwise::{
     add_masked, add_product, compress, energy, multiply, scale, scale_and_measure, split_pairs,
 };
-use crate::model::{BandDptConfig, FLOOR, QUIET, Windows, seen_level};
+use crate::model::{BandDptConfig, FLOOR, QUIET, Windows, inputs_of, seen_level};
 
 /// Why a transform cannot fail.
 const OWN_BUFFERS: &str = "the buffers are the plan's own, and the ends of a spectrum are real";
@@ -89,7 +89,7 @@ impl Analysis {
         let mut features = self.features.as_mut_slice();
         let mut first = 0;
         for (&width, before) in self.bands.iter().zip(&mut self.levels) {
-            let (band, rest) = std::mem::take(&mut features).split_at_mut(6 * width + 2);
+            let (band, rest) = std::mem::take(&mut features).split_at_mut(inputs_of(width));
             features = rest;
             let (parts, rest) = band.split_at_mut(4 * width);
             let (magnitudes, level) = rest.split_at_mut(2 * width);
@@ -116,8 +116,8 @@ impl Analysis {
     /// What each band sees of the newest hop, from 0 Hz up.
     pub fn features(&self) -> impl Iterator<Item = &[f32]> {
         let mut rest = self.features.as_slice();
-        self.bands.iter().map(move |width| {
-            let (band, later) = rest.split_at(6 * width + 2);
+        self.bands.iter().map(move |&width| {
+            let (band, later) = rest.split_at(inputs_of(width));
             rest = later;
             band
         })
