@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use candle_core::{Device, DeviceLocation};
 
@@ -54,6 +55,58 @@ impl fmt::Display for DeviceChoice {
             Self::Cuda(number) => write!(f, "cuda:{number}"),
             Self::Metal => f.write_str("metal"),
         }
+    }
+}
+
+/// How products of matrices are computed on a card; everything else is f32 there, and all of it on the CPU.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum MatmulPrecision {
+    /// As on the CPU.
+    #[default]
+    F32,
+    /// Factors are rounded to 10 bits behind the point, sums are f32.
+    Tf32,
+    /// Factors and results are rounded to 7 bits behind the point. Weights, gradients and everything else stay f32.
+    Bf16,
+}
+
+impl FromStr for MatmulPrecision {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        match text {
+            "f32" => Ok(Self::F32),
+            "tf32" => Ok(Self::Tf32),
+            "bf16" => Ok(Self::Bf16),
+            _ => Err(Error::Unsupported(format!("there is no precision {text:?}: say f32, tf32 or bf16"))),
+        }
+    }
+}
+
+impl fmt::Display for MatmulPrecision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::F32 => "f32",
+            Self::Tf32 => "tf32",
+            Self::Bf16 => "bf16",
+        })
+    }
+}
+
+static PRECISION: AtomicU8 = AtomicU8::new(MatmulPrecision::F32 as u8);
+
+/// Chooses it for the whole process, as candle has it.
+pub fn set_matmul_precision(precision: MatmulPrecision) {
+    candle_core::cuda::set_gemm_reduced_precision_f32(precision == MatmulPrecision::Tf32);
+    PRECISION.store(precision as u8, Ordering::Relaxed);
+}
+
+/// What was chosen.
+pub fn matmul_precision() -> MatmulPrecision {
+    match PRECISION.load(Ordering::Relaxed) {
+        code if code == MatmulPrecision::Tf32 as u8 => MatmulPrecision::Tf32,
+        code if code == MatmulPrecision::Bf16 as u8 => MatmulPrecision::Bf16,
+        _ => MatmulPrecision::F32,
     }
 }
 

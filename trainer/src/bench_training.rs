@@ -55,17 +55,18 @@ const SEED: u64 = 1;
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let architecture: Architecture = serde_json::from_str(&args.architecture)
         .map_err(|e| WrongUse(format!("--architecture describes no network: {e}")))?;
-    let picked = args.device.pick_for_training()?;
+    let picked = args.device.pick()?;
     ensure!(args.batch > 0 && args.threads > 0, WrongUse("--batch and --threads must be at least 1".into()));
     memory::keep();
     // Fails only if something has used the pool already, and nothing has.
     rayon::ThreadPoolBuilder::new().num_threads(args.threads).build_global().ok();
-    let params = Params::fresh(SEED, &Device::Cpu);
+    let device = &picked.device;
+    let params = Params::fresh(SEED, device);
     let network = architecture.build(&params).context("the network cannot be built")?;
     let parameters = params.into_variables();
     let window = network.window(args.frames);
-    let mixture = noise(&[args.batch, 2, window.input], 1)?;
-    let target = noise(&[args.batch, STEMS, 2, window.output], 2)?;
+    let mixture = noise(&[args.batch, 2, window.input], 1, device)?;
+    let target = noise(&[args.batch, STEMS, 2, window.output], 2, device)?;
     match &args.reference {
         Some(file) => write_reference(file, network.as_ref(), &parameters, &mixture, &target)?,
         None => {
@@ -94,7 +95,7 @@ fn time(
     let mut seconds = Vec::new();
     for step in 0..=steps {
         let begun = Instant::now();
-        let estimate = network.forward(mixture, Mode::Train { seed: step })?;
+        let estimate = network.forward(mixture, Mode::Train { seed: step, first_item: 0 })?;
         let loss = mean_square(&estimate, target)?;
         let mut gradients = Gradients::default();
         gradients.add(&parameters, loss.backward()?)?;
@@ -114,7 +115,7 @@ fn write_reference(
     mixture: &Tensor,
     target: &Tensor,
 ) -> anyhow::Result<()> {
-    let output = network.forward(mixture, Mode::Train { seed: SEED })?;
+    let output = network.forward(mixture, Mode::Train { seed: SEED, first_item: 0 })?;
     let gradients = mean_square(&output, target)?.backward()?;
     let mut tensors = vec![
         ("mixture".to_owned(), mixture.clone()),
@@ -149,8 +150,8 @@ fn mean_square(estimate: &Tensor, target: &Tensor) -> candle_core::Result<Tensor
 }
 
 /// White noise at about the level of music.
-fn noise(shape: &[usize], purpose: u64) -> candle_core::Result<Tensor> {
+fn noise(shape: &[usize], purpose: u64, device: &Device) -> candle_core::Result<Tensor> {
     let mut rng = Rng::new(SEED, &[purpose]);
     let values = (0..shape.iter().product()).map(|_| rng.range(-0.3, 0.3)).collect();
-    Tensor::from_vec(values, shape, &Device::Cpu)
+    Tensor::from_vec(values, shape, device)
 }

@@ -3,7 +3,7 @@
 use anyhow::ensure;
 use candle_core::Device;
 use engine::checkpoint::Checkpoint;
-use engine::device::{DeviceChoice, Picked, pick};
+use engine::device::{DeviceChoice, MatmulPrecision, Picked, pick, pick_or_cpu, set_matmul_precision};
 
 use crate::exit::WrongUse;
 
@@ -13,15 +13,37 @@ pub struct Args {
     /// Where the network runs: auto, cpu, cuda, cuda:N or metal; auto takes a card if this build and machine have one.
     #[arg(long, value_name = "DEVICE", default_value_t = DeviceChoice::Auto)]
     pub device: DeviceChoice,
+    /// How a card multiplies matrices: f32, tf32 or bf16; weights and all else are f32, and on the CPU everything is.
+    #[arg(long, value_name = "PRECISION", default_value_t = MatmulPrecision::F32)]
+    pub precision: MatmulPrecision,
 }
 
 impl Args {
-    /// For inference.
+    /// The device, with the precision chosen for the whole process.
     ///
     /// # Errors
-    /// The card that was asked for is not there.
+    /// The card that was asked for is not there, or there is no card for that precision.
     pub fn pick(self) -> anyhow::Result<Picked> {
-        Ok(pick(self.device)?)
+        let picked = pick(self.device)?;
+        ensure!(
+            !picked.device.is_cpu() || self.precision == MatmulPrecision::F32,
+            WrongUse(format!("--precision {} is for cards; the CPU has f32", self.precision))
+        );
+        set_matmul_precision(self.precision);
+        Ok(picked)
+    }
+
+    /// The same for one of several processes on this machine: each takes the card of its own number, counted on from
+    /// the one that was asked for.
+    pub fn for_process(self, rank: usize) -> Self {
+        let device = match self.device {
+            DeviceChoice::Cuda(first) => DeviceChoice::Cuda(first + rank),
+            DeviceChoice::Auto if pick_or_cpu(DeviceChoice::Auto).device.is_cuda() => {
+                DeviceChoice::Cuda(rank)
+            }
+            other => other,
+        };
+        Self { device, ..self }
     }
 
     /// What [`Self::pick`] has picked, or the CPU if it is a card that cannot run this checkpoint's network.
@@ -38,21 +60,5 @@ impl Args {
             WrongUse(format!("--device {}: {why}; say cpu or auto", self.device))
         );
         Ok(Picked { device: Device::Cpu, why: format!("cpu: {why}") })
-    }
-
-    /// For training, which runs on the CPU only: backward passes and the optimiser work on its memory.
-    ///
-    /// # Errors
-    /// A card was asked for.
-    pub fn pick_for_training(self) -> anyhow::Result<Picked> {
-        if self.device == DeviceChoice::Auto {
-            return Ok(Picked { device: Device::Cpu, why: "cpu: training does not run on cards".into() });
-        }
-        let picked = self.pick()?;
-        ensure!(
-            picked.device.is_cpu(),
-            WrongUse(format!("--device {}: training does not run on cards; say cpu or auto", self.device))
-        );
-        Ok(picked)
     }
 }

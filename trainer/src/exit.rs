@@ -23,7 +23,8 @@ pub fn report(error: &anyhow::Error) -> ExitCode {
     ExitCode::from(code(error))
 }
 
-fn code(error: &anyhow::Error) -> u8 {
+/// 2 for wrong use and what is not supported, else 1.
+pub fn code(error: &anyhow::Error) -> u8 {
     // anyhow finds an error that was given as a context by its own means only.
     let wrong_use = error.is::<WrongUse>()
         || error.chain().any(|cause| {

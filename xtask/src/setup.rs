@@ -25,8 +25,34 @@ const NEEDS: [Need; 2] = [
 const PYTHON: Need =
     Need { what: "Python 3 with venv and pip", present: has_python, package: "python3-venv" };
 
+/// Only training in several processes needs them.
+const MPI: [Need; 3] = [
+    Need { what: "MPI's headers (`mpicc`)", present: has_mpi, package: "libopenmpi-dev" },
+    Need { what: "MPI's launcher (`mpirun`)", present: has_mpirun, package: "openmpi-bin" },
+    Need { what: "libclang, which reads MPI's headers", present: has_libclang, package: "libclang-dev" },
+];
+
 /// NVIDIA's compiler hands the host's half of each file to it.
 const CXX: Need = Need { what: "a C++ compiler (`g++`)", present: has_cxx, package: "g++" };
+
+fn has_mpi() -> bool {
+    succeeds("mpicc", &["--version"])
+}
+
+fn has_mpirun() -> bool {
+    succeeds("mpirun", &["--version"])
+}
+
+/// Where Debian has it, or where its user says.
+fn has_libclang() -> bool {
+    let folders = std::fs::read_dir("/usr/lib").into_iter().flatten().flatten();
+    let llvm = folders.filter(|folder| folder.file_name().to_string_lossy().starts_with("llvm-"));
+    std::env::var_os("LIBCLANG_PATH").is_some()
+        || llvm.map(|folder| folder.path().join("lib")).any(|lib| {
+            let files = std::fs::read_dir(lib).into_iter().flatten().flatten();
+            files.map(|file| file.file_name()).any(|name| name.to_string_lossy().starts_with("libclang.so"))
+        })
+}
 
 fn has_cxx() -> bool {
     succeeds("g++", &["--version"])
@@ -51,10 +77,7 @@ fn has_headers() -> bool {
 /// # Errors
 /// Something is missing and cannot be installed from here.
 pub fn run() -> Result<()> {
-    let missing: Vec<&Need> = NEEDS.iter().filter(|need| !(need.present)()).collect();
-    if !missing.is_empty() {
-        install_packages(&missing)?;
-    }
+    install_missing(&NEEDS)?;
     for (component, program) in [("rustfmt", "rustfmt"), ("clippy", "cargo-clippy")] {
         if !succeeds(program, &["--version"]) {
             println!("installing {component}");
@@ -72,7 +95,15 @@ pub fn run() -> Result<()> {
 /// # Errors
 /// It cannot be installed from here.
 pub fn python() -> Result<()> {
-    if (PYTHON.present)() { Ok(()) } else { install_packages(&[&PYTHON]) }
+    install_missing(&[PYTHON])
+}
+
+/// Installs what only training in several processes needs, where it is missing.
+///
+/// # Errors
+/// It cannot be installed from here.
+pub fn mpi() -> Result<()> {
+    install_missing(&MPI)
 }
 
 /// Installs what only the build for NVIDIA cards needs, if it is missing.
@@ -80,10 +111,14 @@ pub fn python() -> Result<()> {
 /// # Errors
 /// It cannot be installed from here.
 pub fn cuda() -> Result<()> {
-    if (CXX.present)() { Ok(()) } else { install_packages(&[&CXX]) }
+    install_missing(&[CXX])
 }
 
-fn install_packages(missing: &[&Need]) -> Result<()> {
+fn install_missing(needs: &[Need]) -> Result<()> {
+    let missing: Vec<&Need> = needs.iter().filter(|need| !(need.present)()).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
     let packages: Vec<&str> = missing.iter().map(|need| need.package).collect();
     if !Path::new("/etc/debian_version").exists() {
         let list: String = missing.iter().map(|need| format!("\n  {}", need.what)).collect();
@@ -102,7 +137,7 @@ fn install_packages(missing: &[&Need]) -> Result<()> {
     };
     apt_get(&["update", "--quiet"])?;
     apt_get(&[&["install", "--yes", "--no-install-recommends"], packages.as_slice()].concat())?;
-    for need in missing {
+    for need in &missing {
         if !(need.present)() {
             bail!("{} is still missing after installing {}", need.what, need.package);
         }

@@ -24,7 +24,23 @@ pub fn run(workspace: &Workspace) -> Result<()> {
         let mut command = workspace.cargo(["test", "--workspace"]);
         command.env("TRIBUTARY_BUNDLES", &bundles.folder).env("TRIBUTARY_PYTHON", &python);
         run_program(&mut command, "cargo test")
-    })
+    })?;
+    if cfg!(target_os = "linux") {
+        step("several processes", || several_processes(workspace))
+    } else {
+        println!("training in several processes is tested on Linux only");
+        Ok(())
+    }
+}
+
+/// The trainer with MPI: only it is built again, because the same packages are selected.
+fn several_processes(workspace: &Workspace) -> Result<()> {
+    setup::mpi()?;
+    let with_mpi = ["--workspace", "--features", "trainer/mpi"];
+    let mut lint = workspace.cargo(["clippy"]);
+    lint.args(with_mpi).args(["--bin", "trainer", "--test", "mpi", "--quiet", "--", "-D", "warnings"]);
+    run_program(&mut lint, "cargo clippy")?;
+    run_program(workspace.cargo(["test"]).args(with_mpi).args(["--test", "mpi"]), "cargo test")
 }
 
 fn step<T>(name: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {

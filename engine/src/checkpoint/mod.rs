@@ -137,6 +137,17 @@ impl Checkpoint {
         self.network.clone()
     }
 
+    /// The network on this device, for work in the calling thread.
+    ///
+    /// # Errors
+    /// The device has no room for it, or fails.
+    pub fn network_on(&self, device: &Device) -> Result<Arc<dyn Network>> {
+        if device.is_cpu() {
+            return Ok(self.network());
+        }
+        Ok(self.header.architecture.build(&Params::loaded(self.tensors.clone(), device))?)
+    }
+
     /// The separator that the plugin and the trainer run: on the CPU, on one thread.
     pub fn separator(&self) -> Result<Box<dyn Separator>> {
         match (&self.header.architecture, self.header.chunk) {
@@ -177,8 +188,7 @@ impl Checkpoint {
         let mut separator = self.chunked(chunk)?;
         if !device.is_cpu() {
             let device = with_own_handles(device)?;
-            let params = Params::loaded(self.tensors.clone(), &device);
-            let network = self.header.architecture.build(&params)?;
+            let network = self.network_on(&device)?;
             // A card keeps to the order of one thread's work only, and the network will run in another.
             device.synchronize()?;
             separator.use_card(network, device)?;

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use candle_core::Result;
 use serde::{Deserialize, Serialize};
 
+use super::layers::Recurrence;
 use super::params::Params;
-use super::{BandDpt, BandDptConfig, Network, WaveUnetConfig, WaveUnetDptConfig};
+use super::{BandDpt, BandDptConfig, ConvKind, Network, WaveUnetConfig, WaveUnetDptConfig};
 
 /// A network's kind and sizes; in JSON and TOML an object tagged by `name`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -43,6 +44,16 @@ impl Architecture {
     /// [`crate::separator::ChunkPlan`] says.
     pub fn streams(&self) -> bool {
         matches!(self, Self::BandDpt(_))
+    }
+
+    /// Whether training sees the items of a batch together, by the statistics of all or by a recurrence from one to
+    /// the next, so that a batch cannot be divided.
+    pub fn mixes_items(&self) -> bool {
+        match self {
+            Self::WaveUnet(config) => config.conv == ConvKind::Bn,
+            Self::WaveUnetDpt(config) => config.recurrence == Recurrence::Frame,
+            Self::BandDpt(_) => false,
+        }
     }
 
     /// The name in files.

@@ -39,6 +39,8 @@ pub enum Mode {
     Train {
         /// A new one for each step.
         seed: u64,
+        /// The number of the first item in its batch: more than 0 where several processes share a batch.
+        first_item: usize,
     },
 }
 

@@ -31,18 +31,28 @@ pub fn sdr(reference: &AudioBuffer, estimate: &AudioBuffer) -> Option<f64> {
     audible.then(|| 10.0 * ((signal + EPSILON) / (error + EPSILON)).log10())
 }
 
+/// Plain SDR of a song's stems; NaN where the reference is silent.
+pub fn by_stem(references: &[AudioBuffer; STEMS], estimates: &[AudioBuffer; STEMS]) -> [f64; STEMS] {
+    std::array::from_fn(|stem| sdr(&references[stem], &estimates[stem]).unwrap_or(f64::NAN))
+}
+
 /// Scores by stem, of several songs.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Scores([Vec<f64>; STEMS]);
 
-impl Scores {
-    /// Counts one song in.
-    pub fn add(&mut self, references: &[AudioBuffer; STEMS], estimates: &[AudioBuffer; STEMS]) {
-        for (scores, (s, e)) in self.0.iter_mut().zip(references.iter().zip(estimates)) {
-            scores.extend(sdr(s, e));
+impl FromIterator<[f64; STEMS]> for Scores {
+    /// From [`by_stem`] of each song.
+    fn from_iter<I: IntoIterator<Item = [f64; STEMS]>>(songs: I) -> Self {
+        let mut scores = Self::default();
+        for song in songs {
+            let known = scores.0.iter_mut().zip(song).filter(|(_, score)| !score.is_nan());
+            known.for_each(|(scores, score)| scores.push(score));
         }
+        scores
     }
+}
 
+impl Scores {
     /// Mean over songs, by stem; NaN where no song has the stem.
     pub fn by_stem(&self) -> [f64; STEMS] {
         std::array::from_fn(|s| self.0[s].iter().sum::<f64>() / self.0[s].len() as f64)
@@ -130,9 +140,8 @@ mod tests {
     #[test]
     fn silent_references_have_no_score() {
         assert_eq!(sdr(&constant(0.0), &constant(0.5)), None);
-        let mut scores = Scores::default();
-        let songs = [1.0, 0.0, 1.0, 1.0].map(constant);
-        scores.add(&songs, &[0.9, 0.9, 0.9, 0.9].map(constant));
+        let song = by_stem(&[1.0, 0.0, 1.0, 1.0].map(constant), &[0.9, 0.9, 0.9, 0.9].map(constant));
+        let scores: Scores = [song, song].into_iter().collect();
         assert!(scores.by_stem()[1].is_nan() && (scores.mean() - 20.0).abs() < 1e-3);
         assert!(!scores.named().contains_key("bass"));
     }

@@ -77,7 +77,7 @@ pub fn load(
     }
     for name in &taken.loaded {
         if let (Some(parameter), Some(tensor)) = (parameters.get(name), tensors.get(name)) {
-            parameter.var.set(tensor)?;
+            parameter.var.set(&tensor.to_device(parameter.var.device())?)?;
         }
     }
     optimizer.average = weights(parameters)?;

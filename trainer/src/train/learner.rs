@@ -11,7 +11,8 @@ use engine::{STEMS, Stem};
 
 use super::data::Batch;
 use super::loss::Loss;
-use super::optimizer::{Adam, Gradients};
+use super::optimizer::{Adam, Gradients, weights};
+use super::processes::Processes;
 use super::recipe::Recipe;
 use super::schedule::Schedule;
 use super::{date, init};
@@ -28,6 +29,8 @@ pub const SAMPLE_RATE: u32 = 44_100;
 /// A network in training.
 pub struct Learner {
     recipe: Recipe,
+    /// Where the network runs. The optimiser's numbers stay on the host.
+    pub device: Device,
     network: Arc<dyn Network>,
     /// By name; setting one changes the network.
     pub parameters: BTreeMap<String, Parameter>,
@@ -53,12 +56,12 @@ pub struct Learnt {
 }
 
 impl Learner {
-    /// A fresh network as the recipe says, with what the recipe freezes frozen.
+    /// A fresh network on this device as the recipe says, with what the recipe freezes frozen.
     ///
     /// # Errors
     /// An architecture that cannot be built, a chunk plan that does not suit it, a pattern that freezes nothing.
-    pub fn new(recipe: &Recipe) -> anyhow::Result<Self> {
-        let params = Params::fresh(Rng::new(recipe.seed, &[WEIGHTS]).bits(), &Device::Cpu);
+    pub fn new(recipe: &Recipe, device: &Device) -> anyhow::Result<Self> {
+        let params = Params::fresh(Rng::new(recipe.seed, &[WEIGHTS]).bits(), device);
         let network =
             recipe.architecture.build(&params).context("the recipe's architecture cannot be built")?;
         let mut parameters = params.into_variables();
@@ -71,39 +74,46 @@ impl Learner {
             (_, seconds) => window_of(network.as_ref(), (seconds * f64::from(SAMPLE_RATE)) as usize)?,
         };
         let (loss, schedule) = (Loss::new(recipe.loss.clone()), Schedule::new(recipe));
-        Ok(Self { recipe: recipe.clone(), network, parameters, optimizer, loss, schedule, window })
+        let (recipe, device) = (recipe.clone(), device.clone());
+        Ok(Self { recipe, device, network, parameters, optimizer, loss, schedule, window })
     }
 
-    /// One optimiser step, counted from 0, on so many batches as the recipe accumulates.
+    /// One optimiser step, counted from 0, on so many batches as the recipe accumulates, together with all processes.
     ///
     /// # Errors
     /// There is no batch, or the loss or its gradient is not finite; the parameters are then unchanged.
     pub fn step(
         &mut self,
         step: u64,
+        processes: &Processes,
         mut next: impl FnMut() -> anyhow::Result<Batch>,
     ) -> anyhow::Result<Learnt> {
         let batches = self.recipe.optimizer.accumulate;
         let mut gradients = Gradients::default();
-        let mut terms = vec![0.0; self.recipe.loss.terms.len()];
-        let mut total = 0.0;
+        // The whole loss and its terms.
+        let mut losses = vec![0.0; 1 + self.recipe.loss.terms.len()];
         for _ in 0..batches {
             let (loss, shares) = self.forward(next()?)?;
-            total += loss.to_scalar::<f32>()? / batches as f32;
-            terms.iter_mut().zip(shares).for_each(|(term, share)| *term += share / batches as f32);
+            let values = [vec![loss.to_scalar::<f32>()?], shares].concat();
+            losses.iter_mut().zip(values).for_each(|(sum, value)| *sum += value);
             gradients.add(&self.parameters, loss.backward()?)?;
         }
+        gradients.sum_over(processes, &self.parameters, &mut losses)?;
+        let added = batches * processes.count() as u64;
+        losses.iter_mut().for_each(|loss| *loss /= added as f32);
         let rate = self.schedule.rate(step);
-        let gradient_norm = self.optimizer.step(step, rate, &self.parameters, &gradients, batches)?;
-        Ok(Learnt { loss: total, terms, rate, gradient_norm })
+        let gradient_norm = self.optimizer.step(step, rate, &self.parameters, &gradients, added)?;
+        let terms = losses.split_off(1);
+        Ok(Learnt { loss: losses[0], terms, rate, gradient_norm })
     }
 
     fn forward(&self, batch: Batch) -> candle_core::Result<(Tensor, Vec<f32>)> {
-        let (items, device) = (batch.items, &Device::Cpu);
+        let (items, device) = (batch.items, &self.device);
         let mixture = Tensor::from_vec(batch.mixtures, (items, 2, self.window.input), device)?;
         let target = Tensor::from_vec(batch.targets, (items, STEMS, 2, self.window.output), device)?;
         let seed = Rng::new(self.recipe.seed, &[DROPOUT, batch.step]).bits();
-        let estimate = self.network.forward(&mixture, Mode::Train { seed })?;
+        let mode = Mode::Train { seed, first_item: batch.first_item };
+        let estimate = self.network.forward(&mixture, mode)?;
         self.loss.of(&estimate, &target, &mixture)
     }
 
@@ -116,7 +126,7 @@ impl Learner {
         let mut noise = |count: usize| (0..count).map(|_| rng.range(-0.1, 0.1)).collect::<Vec<f32>>();
         let (input, output) = (self.window.input, self.window.output);
         let (mixtures, targets) = (noise(2 * input), noise(STEMS * 2 * output));
-        let batch = Batch { step: 0, items: 1, mixtures, targets, left_out: Vec::new() };
+        let batch = Batch { step: 0, items: 1, first_item: 0, mixtures, targets, left_out: Vec::new() };
         // Only statistics change in a forward pass.
         let kept = self.parameters.values().filter(|p| !p.trained);
         let kept: Vec<_> = kept.map(|p| Ok((&p.var, p.var.copy()?))).collect::<candle_core::Result<_>>()?;
@@ -124,6 +134,20 @@ impl Learner {
         Gradients::default().add(&self.parameters, loss.backward()?)?;
         kept.iter().try_for_each(|(var, before)| var.set(before))?;
         Ok(())
+    }
+
+    /// A number that differs, as good as always, when any bit of the weights does.
+    ///
+    /// # Errors
+    /// The device fails.
+    pub fn checksum(&self) -> candle_core::Result<u64> {
+        let mut sum = 0;
+        for weights in weights(&self.parameters)?.values() {
+            for part in weights.iter() {
+                sum = crc32c::crc32c_append(sum, &part.to_le_bytes());
+            }
+        }
+        Ok(u64::from(sum))
     }
 
     /// The averaged weights after so many steps, with all that is known about them.

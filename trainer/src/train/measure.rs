@@ -5,14 +5,15 @@ use candle_core::{Device, Tensor};
 use engine::STEMS;
 use engine::audio::AudioBuffer;
 use engine::checkpoint::Checkpoint;
-use engine::model::{Mode, Window};
+use engine::model::{Mode, Network, Window};
 use engine::separator::offline::separate;
 use indicatif::ProgressBar;
 use rayon::prelude::*;
 
-use super::loss::Loss;
-use super::validate::HeldOutSongs;
-use crate::metrics::plain_sdr::{Report, Scores};
+use super::learner::Learner;
+use super::processes::Processes;
+use super::validate::{HeldOutSong, HeldOutSongs};
+use crate::metrics::plain_sdr::{Report, Scores, by_stem};
 use crate::synth::mix;
 
 /// A song and what the separator made of it.
@@ -26,77 +27,88 @@ pub struct Heard {
 }
 
 impl HeldOutSongs {
-    /// Separates and scores all songs, several at a time; the first is given out to be listened to. The bar moves by
-    /// one with each song.
+    /// Separates and scores all songs, on the device if it can run the separator, each process its share, several at a time; the first process gives its first
+    /// out to be listened to. The bar moves by one with each song.
     ///
     /// # Errors
     /// The checkpoint cannot be run.
     pub fn measure(
         &self,
         checkpoint: &Checkpoint,
+        device: &Device,
+        processes: &Processes,
         bar: &ProgressBar,
     ) -> anyhow::Result<(Report, Option<Heard>)> {
-        let mut report = Report {
-            songs: self.songs.len(),
-            separated: Scores::default(),
-            mixture: Scores::default(),
-            quarter: Scores::default(),
-        };
         let mut first = None;
+        // [songs][separated, mixture, quarter][STEMS]: rows of other processes are 0, and all are added up.
+        let mut scores = vec![[[0.0; STEMS]; 3]; self.songs.len()];
+        let own: Vec<_> = self.own(processes).collect();
+        let on_card = !device.is_cpu() && checkpoint.runs_on_cards();
+        let device = if on_card { device } else { &Device::Cpu };
         // No more songs at a time than are worked on, because each needs memory for all that comes out.
-        for songs in self.songs.chunks(rayon::current_num_threads().max(1)) {
+        let at_once = if on_card { 1 } else { rayon::current_num_threads().max(1) };
+        for songs in own.chunks(at_once) {
             let heard: Vec<Heard> = songs
                 .par_iter()
-                .map(|song| {
+                .map(|(_, song)| {
                     let targets = song.stems()?.into_owned();
                     let mixture = mix(&targets);
                     let mut separator =
-                        checkpoint.separator().context("cannot run the network as a separator")?;
+                        checkpoint.separator_on(device).context("cannot run the network as a separator")?;
                     let estimates = separate(&mut separator, &mixture, |_, _| ())?;
                     bar.inc(1);
                     Ok(Heard { targets, mixture, estimates })
                 })
                 .collect::<anyhow::Result<_>>()?;
-            for heard in heard {
+            for ((index, _), heard) in songs.iter().zip(heard) {
                 let mut quarter = heard.mixture.clone();
                 quarter.iter_mut().flatten().for_each(|x| *x *= 0.25);
-                report.separated.add(&heard.targets, &heard.estimates);
-                report.mixture.add(&heard.targets, &std::array::from_fn(|_| heard.mixture.clone()));
-                report.quarter.add(&heard.targets, &std::array::from_fn(|_| quarter.clone()));
+                scores[*index] = [
+                    by_stem(&heard.targets, &heard.estimates),
+                    by_stem(&heard.targets, &std::array::from_fn(|_| heard.mixture.clone())),
+                    by_stem(&heard.targets, &std::array::from_fn(|_| quarter.clone())),
+                ];
                 first.get_or_insert(heard);
             }
         }
-        Ok((report, first))
+        processes.sum_f64(scores.as_flattened_mut().as_flattened_mut());
+        let [separated, mixture, quarter] =
+            std::array::from_fn(|what| scores.iter().map(|song| song[what]).collect::<Scores>());
+        Ok((Report { songs: self.songs.len(), separated, mixture, quarter }, first))
     }
 
-    /// The mean loss over excerpts of all songs that are the same every time; `None` if there are no excerpts.
-    /// `per_song` and `batch` count excerpts. The bar moves by one with each song.
+    /// The songs that this process measures on, and their numbers.
+    fn own(&self, processes: &Processes) -> impl Iterator<Item = (usize, &HeldOutSong)> {
+        self.songs.iter().enumerate().skip(processes.rank()).step_by(processes.count())
+    }
+
+    /// The mean loss over excerpts of all songs that are the same every time, each process its share of the songs;
+    /// `None` if there are no excerpts. The network lies where the learner's does. `per_song` and `batch` count excerpts. The bar moves by one with each song.
     ///
     /// # Errors
     /// The network cannot be run.
     pub fn loss(
         &self,
-        checkpoint: &Checkpoint,
-        loss: &Loss,
-        window: Window,
+        network: &dyn Network,
+        learner: &Learner,
         (per_song, batch): (usize, usize),
+        processes: &Processes,
         bar: &ProgressBar,
     ) -> anyhow::Result<Option<f64>> {
-        let network = checkpoint.network();
+        let Learner { device, loss, window, .. } = learner;
         let (mut sum, mut count) = (0.0, 0);
         // Song by song, because songs may have to be read.
-        for song in &self.songs {
+        for (_, song) in self.own(processes) {
             let stems = song.stems()?;
             let places: Vec<usize> = starts(stems[0].frames(), window.output, per_song).collect();
             for places in places.chunks(batch.max(1)) {
                 let mut mixtures = Vec::with_capacity(places.len() * 2 * window.input);
                 let mut targets = Vec::with_capacity(places.len() * STEMS * 2 * window.output);
                 for start in places {
-                    excerpt(&stems, *start, window, &mut mixtures, &mut targets);
+                    excerpt(&stems, *start, *window, &mut mixtures, &mut targets);
                 }
-                let mixture = Tensor::from_vec(mixtures, (places.len(), 2, window.input), &Device::Cpu)?;
-                let target =
-                    Tensor::from_vec(targets, (places.len(), STEMS, 2, window.output), &Device::Cpu)?;
+                let mixture = Tensor::from_vec(mixtures, (places.len(), 2, window.input), device)?;
+                let target = Tensor::from_vec(targets, (places.len(), STEMS, 2, window.output), device)?;
                 let estimate = network.forward(&mixture, Mode::Evaluate)?;
                 let (value, _) = loss.of(&estimate, &target, &mixture)?;
                 sum += f64::from(value.to_scalar::<f32>()?) * places.len() as f64;
@@ -104,7 +116,10 @@ impl HeldOutSongs {
             }
             bar.inc(1);
         }
-        Ok((count > 0).then(|| sum / count as f64))
+        let mut totals = [sum, count as f64];
+        processes.sum_f64(&mut totals);
+        let [sum, count] = totals;
+        Ok((count > 0.0).then(|| sum / count))
     }
 }
 

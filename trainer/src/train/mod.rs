@@ -10,7 +10,9 @@ mod loss;
 mod measure;
 pub mod optimizer;
 mod preflight;
+mod processes;
 pub mod recipe;
+mod records;
 mod run;
 mod schedule;
 mod state;
@@ -20,6 +22,7 @@ mod validate;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use processes::Processes;
 use recipe::Recipe;
 use run::{Prepared, Start};
 
@@ -55,10 +58,19 @@ pub struct Args {
     pub device: crate::device::Args,
 }
 
-/// Trains.
+/// Trains, together with the other processes if there are any.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let picked = args.device.pick_for_training()?;
     crate::memory::keep();
+    let processes = Processes::join()?;
+    let trained = train(args, &processes);
+    if let Err(error) = &trained {
+        processes.end_all_for(error);
+    }
+    trained.map(|()| ExitCode::SUCCESS)
+}
+
+fn train(args: &Args, processes: &Processes) -> anyhow::Result<()> {
+    let picked = args.device.for_process(processes.rank_on_this_machine()).pick()?;
     let recipe = Recipe::read(&args.recipe)?;
     let folder = args.runs.join(&recipe.name);
     let start = match &args.init_from {
@@ -66,12 +78,9 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         None if args.resume => Start::Resume,
         None => Start::Fresh,
     };
-    println!("device: {}", picked.why);
-    let prepared = Prepared::new(recipe, folder, &start)?;
-    if args.dry_run {
-        prepared.dry_run()?;
-    } else {
-        prepared.open()?.go(args.minutes)?;
+    if processes.is_first() {
+        println!("device: {}", picked.why);
     }
-    Ok(ExitCode::SUCCESS)
+    let prepared = Prepared::new(recipe, folder, &start, processes, picked.device)?;
+    if args.dry_run { prepared.dry_run() } else { prepared.open()?.go(args.minutes) }
 }

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 
 use candle_core::backprop::GradStore;
-use candle_core::{CpuStorage, InplaceOp2, Layout, Result, Tensor};
+use candle_core::{CpuStorage, Device, InplaceOp2, Layout, Result, Tensor};
 use engine::model::Parameter;
 use rayon::prelude::*;
 
+use super::processes::Processes;
 use super::recipe::{Kind, Optimizer};
 
 /// Named vectors: weights, averages or moments.
@@ -16,7 +17,7 @@ pub type Named = BTreeMap<String, Vec<f32>>;
 /// Work is divided into parts of so many weights, on any number of threads.
 const PART: usize = 1 << 16;
 
-/// The gradients of one step by parameter, added up over its batches.
+/// The gradients of one step by parameter, added up over its batches, on the host.
 #[derive(Default)]
 pub struct Gradients(BTreeMap<String, Tensor>);
 
@@ -25,12 +26,44 @@ impl Gradients {
     pub fn add(&mut self, parameters: &BTreeMap<String, Parameter>, mut batch: GradStore) -> Result<()> {
         for (name, parameter) in parameters.iter().filter(|(_, p)| p.trained) {
             let Some(gradient) = batch.remove(parameter.var.as_tensor()) else { continue };
+            let gradient = gradient.to_device(&Device::Cpu)?.contiguous()?;
             let sum = match self.0.remove(name) {
                 Some(before) => (before + gradient)?,
-                None => gradient.contiguous()?,
+                None => gradient,
             };
             self.0.insert(name.clone(), sum);
         }
+        Ok(())
+    }
+
+    /// Adds those of all processes, and the numbers in `more`, in one buffer.
+    pub fn sum_over(
+        &mut self,
+        processes: &Processes,
+        parameters: &BTreeMap<String, Parameter>,
+        more: &mut [f32],
+    ) -> Result<()> {
+        if processes.count() == 1 {
+            return Ok(());
+        }
+        let trained = || parameters.iter().filter(|(_, p)| p.trained);
+        let mut flat = Vec::new();
+        for (name, parameter) in trained() {
+            match self.0.get(name) {
+                Some(gradient) => flat.extend(gradient.flatten_all()?.to_vec1::<f32>()?),
+                // All must put the same things into their buffers.
+                None => flat.resize(flat.len() + parameter.var.elem_count(), 0.0),
+            }
+        }
+        flat.extend(&*more);
+        processes.sum(&mut flat);
+        let mut rest = &flat[..];
+        for (name, Parameter { var, .. }) in trained() {
+            let (own, others) = rest.split_at(var.elem_count());
+            self.0.insert(name.clone(), Tensor::from_slice(own, var.shape(), &Device::Cpu)?);
+            rest = others;
+        }
+        more.copy_from_slice(rest);
         Ok(())
     }
 
@@ -76,7 +109,7 @@ impl Adam {
     }
 
     /// Moves the parameters by step number `step`, counted from 0, at a learning rate. `batches` is how many batches
-    /// the gradients are the sum of. Returns the length of their mean before clipping.
+    /// the gradients are the sum of, over all processes. Returns the length of their mean before clipping.
     ///
     /// # Errors
     /// A gradient that is not finite: the parameters are then unchanged.
@@ -123,7 +156,13 @@ impl Adam {
                 candle_core::bail!("parameter {name} is not known to the optimiser");
             };
             let update = Update { factors, vectors: Mutex::new([mean, square, average]) };
-            parameter.var.inplace_op2(gradient, &update)?;
+            if parameter.var.device().is_cpu() {
+                parameter.var.inplace_op2(gradient, &update)?;
+            } else {
+                let weights = parameter.var.to_device(&Device::Cpu)?;
+                weights.inplace_op2(gradient, &update)?;
+                parameter.var.set(&weights.to_device(parameter.var.device())?)?;
+            }
         }
         Ok(norm)
     }
@@ -216,7 +255,7 @@ pub fn weights(parameters: &BTreeMap<String, Parameter>) -> Result<Named> {
 
 #[cfg(test)]
 mod tests {
-    use candle_core::{Device, Var};
+    use candle_core::Var;
 
     use super::*;
 

@@ -23,7 +23,8 @@ pub struct Preflight {
 }
 
 impl Preflight {
-    /// Looks at everything, and tries the network out on one excerpt. Nothing is written.
+    /// Looks at everything, and tries the network out on one excerpt. Nothing is written. So many processes share the
+    /// work.
     ///
     /// # Errors
     /// The network cannot be trained; there is less memory or disk space than the run certainly needs.
@@ -32,11 +33,17 @@ impl Preflight {
         learner: &Learner,
         held_out: &HeldOutSongs,
         folder: &Path,
+        processes: usize,
     ) -> anyhow::Result<Self> {
         let mut preflight = Self { rows: Vec::new(), warnings: Vec::new() };
+        let share = recipe.data.batch / processes;
+        if processes > 1 {
+            let shared = format!("{processes}, each with {share} excerpts of a batch");
+            preflight.rows.push(("processes", shared));
+        }
         preflight.recipe(recipe, learner);
         preflight.data(recipe, held_out);
-        preflight.memory(recipe, learner, held_out)?;
+        preflight.memory(recipe, learner, held_out, share)?;
         preflight.disk(recipe, learner, folder)?;
         Ok(preflight)
     }
@@ -104,9 +111,15 @@ impl Preflight {
         }
     }
 
-    /// What the run will need is estimated from what it has already taken, the number of weights, the memory that one
+    /// What the process will need, with its share of each batch, is estimated from what it has already taken, the number of weights, the memory that one
     /// excerpt takes in a trial, and the songs that will be kept.
-    fn memory(&mut self, recipe: &Recipe, learner: &Learner, held_out: &HeldOutSongs) -> anyhow::Result<()> {
+    fn memory(
+        &mut self,
+        recipe: &Recipe,
+        learner: &Learner,
+        held_out: &HeldOutSongs,
+        share: usize,
+    ) -> anyhow::Result<()> {
         let (all, trained) = weights(learner);
         // Weights, their average and, in validation, a copy; gradients and two moments.
         let network = FLOAT * (3 * all + 3 * trained);
@@ -114,7 +127,7 @@ impl Preflight {
         let one = growth(|| learner.try_out()).context("the network cannot be trained")?;
         let window = learner.window;
         let excerpt = FLOAT * 2 * (window.input + STEMS * window.output) as u64;
-        let batch = recipe.data.batch as u64;
+        let batch = share as u64;
         let activations = one.max(excerpt) * batch;
         let waiting = excerpt * batch * (recipe.data.prefetch as u64 + 1);
         // In validation each thread has a song, what comes out of it, and what that is compared with.

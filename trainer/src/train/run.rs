@@ -4,21 +4,21 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
-use serde_json::{Map, Value, json};
+use candle_core::Device;
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::dashboard::Dashboard;
 use super::data::{Excerpts, Loader};
 use super::init;
-use super::learner::{Learner, Learnt, SAMPLE_RATE};
-use super::log::Log;
+use super::learner::{Learner, SAMPLE_RATE};
 use super::preflight::Preflight;
+use super::processes::Processes;
 use super::recipe::{Monitor, Recipe};
+use super::records::{Records, Speed, Validation};
 use super::state::{self, Progress};
 use super::validate::HeldOutSongs;
 use crate::embedded;
 use crate::exit::WrongUse;
-use crate::metrics::plain_sdr::{DEFINITION, Report};
+use crate::metrics::plain_sdr::Report;
 
 /// Where the first weights come from.
 pub enum Start<'a> {
@@ -31,52 +31,77 @@ pub enum Start<'a> {
 }
 
 /// A run whose recipe and data are known to be good; nothing has been written yet.
-pub struct Prepared {
+pub struct Prepared<'a> {
     recipe: Recipe,
     folder: PathBuf,
     learner: Learner,
     progress: Progress,
     excerpts: Excerpts,
     held_out: HeldOutSongs,
+    processes: &'a Processes,
 }
 
-impl Prepared {
+impl<'a> Prepared<'a> {
     /// Builds the network, and opens and checks the data.
     ///
     /// # Errors
     /// Whatever can be known to fail before the first step.
-    pub fn new(recipe: Recipe, folder: PathBuf, start: &Start<'_>) -> anyhow::Result<Self> {
+    pub fn new(
+        recipe: Recipe,
+        folder: PathBuf,
+        start: &Start<'_>,
+        processes: &'a Processes,
+        device: Device,
+    ) -> anyhow::Result<Self> {
         let state_file = folder.join(STATE);
         let resume = matches!(start, Start::Resume);
         ensure!(
             resume || !state_file.exists(),
             WrongUse(format!("{} already has a run; --resume goes on with it", folder.display()))
         );
+        let items = processes.share(recipe.data.batch)?;
+        ensure!(
+            processes.count() == 1 || !recipe.architecture.mixes_items(),
+            WrongUse(
+                "this network sees the items of a batch together (batch normalisation, or a recurrence along the \
+                 batch), so that processes cannot share one: train it in one process"
+                    .into()
+            )
+        );
         if recipe.threads > 0 {
             // Fails only if something has used the pool already, and nothing has.
             rayon::ThreadPoolBuilder::new().num_threads(recipe.threads).build_global().ok();
         }
-        let mut learner = Learner::new(&recipe)?;
+        let mut learner = Learner::new(&recipe, &device)?;
         let mut progress = Progress::new(&recipe)?;
         if let Start::From { checkpoint: name, partial } = *start {
             let checkpoint = embedded::checkpoint(name)?;
             let taken = init::load(&learner.parameters, &mut learner.optimizer, &checkpoint, name, partial)?;
-            println!("{name}: {taken}");
+            if processes.is_first() {
+                println!("{name}: {taken}");
+            }
             progress.initialised_from = Some(name.to_owned());
         }
         if resume && state_file.exists() {
             progress = state::read(&state_file, &learner.parameters, &mut learner.optimizer)?;
-            if progress.follow(&recipe)? {
+            if progress.follow(&recipe)? && processes.is_first() {
                 eprintln!(
                     "note: the recipe has changed since this run was saved; the new one holds from here on"
                 );
             }
         }
-        let excerpts = Excerpts::open(&recipe, learner.window)?;
+        ensure!(
+            processes.agree(progress.step) && processes.agree(learner.checksum()?),
+            "the processes do not start from the same weights: {} must be one folder that all of them see",
+            folder.display()
+        );
+        let excerpts = Excerpts::open(&recipe, learner.window, items)?;
         let held_out = HeldOutSongs::open(&recipe.validation.source, &recipe.data)?;
-        let preflight = Preflight::look(&recipe, &learner, &held_out, &folder)?;
-        print!("{preflight}");
-        Ok(Self { recipe, folder, learner, progress, excerpts, held_out })
+        let preflight = Preflight::look(&recipe, &learner, &held_out, &folder, processes.count())?;
+        if processes.is_first() {
+            print!("{preflight}");
+        }
+        Ok(Self { recipe, folder, learner, progress, excerpts, held_out, processes })
     }
 
     /// One step that leaves no trace on the disk.
@@ -91,10 +116,13 @@ impl Prepared {
         }
         let mut ready = ready.into_iter();
         let begun = Instant::now();
-        let learnt = self.learner.step(step, || ready.next().context("there is no batch"))?;
+        let learnt = self.learner.step(step, self.processes, || ready.next().context("there is no batch"))?;
         let learning = begun.elapsed().as_secs_f64();
         let audio = audio_seconds(&self.recipe, &self.learner);
         let data = self.excerpts.measure(self.recipe.data.threads, MEASURED_BATCHES)?;
+        if !self.processes.is_first() {
+            return Ok(());
+        }
         println!(
             "step {}: loss {:.5}, gradient {:.3}\n\
              data: {data}\n\
@@ -109,37 +137,40 @@ impl Prepared {
         Ok(())
     }
 
-    /// Makes the folder with its log and event file, and starts the loader.
+    /// Opens the run's records, and starts the loader.
     ///
     /// # Errors
     /// The folder cannot be written to.
-    pub fn open(self) -> anyhow::Result<Run> {
-        let Self { recipe, folder, learner, progress, excerpts, held_out } = self;
-        std::fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
-        let log = Log::open(&folder.join("log.jsonl"), progress.step)?;
-        let dashboard = Dashboard::open(&folder, &recipe, progress.step)?;
+    pub fn open(self) -> anyhow::Result<Run<'a>> {
+        let Self { recipe, folder, learner, progress, excerpts, held_out, processes } = self;
+        let first = processes.is_first();
+        let records = first.then(|| Records::open(&folder, &recipe, progress.step)).transpose()?;
         let accumulate = recipe.optimizer.accumulate;
         let batches = progress.step * accumulate..recipe.steps * accumulate;
         let loader = Loader::start(excerpts, batches, recipe.data.prefetch, recipe.data.threads)?;
         let bars = MultiProgress::new();
-        Ok(Run { recipe, folder, learner, progress, loader, held_out, log, dashboard, bars })
+        if !first {
+            bars.set_draw_target(ProgressDrawTarget::hidden());
+        }
+        Ok(Run { recipe, folder, learner, progress, loader, held_out, records, bars, processes })
     }
 }
 
 /// A run, ready to go on.
-pub struct Run {
+pub struct Run<'a> {
     recipe: Recipe,
     folder: PathBuf,
     learner: Learner,
     progress: Progress,
     loader: Loader,
     held_out: HeldOutSongs,
-    log: Log,
-    dashboard: Dashboard,
+    /// Only the first process keeps them.
+    records: Option<Records>,
     bars: MultiProgress,
+    processes: &'a Processes,
 }
 
-impl Run {
+impl Run<'_> {
     /// Trains to the end, until it gets no better, or for so many minutes.
     ///
     /// # Errors
@@ -147,7 +178,7 @@ impl Run {
     pub fn go(mut self, minutes: Option<f64>) -> anyhow::Result<()> {
         let deadline = minutes.map(|m| Instant::now() + Duration::from_secs_f64(m.max(0.0) * 60.0));
         let steps = self.recipe.steps;
-        println!("{}: {} of {steps} steps done", self.folder.display(), self.progress.step);
+        self.say(&format!("{}: {} of {steps} steps done", self.folder.display(), self.progress.step));
         let bar = bar(steps, "{bar:30} {pos}/{len} steps, {eta} left, {msg}");
         let bar = self.bars.add(bar.with_position(self.progress.step));
         bar.reset_eta();
@@ -157,27 +188,34 @@ impl Run {
             bar.set_message(format!("loss {loss:.4}"));
             bar.set_position(done);
             let last = done == steps;
-            let late = deadline.is_some_and(|d| Instant::now() >= d);
+            let late = self.processes.any(deadline.is_some_and(|d| Instant::now() >= d));
             if last || done.is_multiple_of(self.recipe.validation_steps()) {
                 let text = self.validate()?;
-                self.bars.suspend(|| print!("after {done} steps\n{text}"));
+                self.say(format!("after {done} steps\n{text}").trim_end());
             } else if late || done.is_multiple_of(self.recipe.checkpoint.every) {
                 self.save()?;
             }
             if late && !last {
-                self.bars.suspend(|| println!("stopped after {done} steps; --resume goes on"));
+                self.say(&format!("stopped after {done} steps; --resume goes on"));
                 break;
             }
         }
         bar.finish_and_clear();
         if self.is_enough() {
-            println!(
+            self.say(&format!(
                 "stopped after {} steps: no better validation in the last {}",
                 self.progress.step, self.progress.since_best
-            );
+            ));
         }
-        println!("{}", self.folder.join(BEST).display());
+        self.say(&self.folder.join(BEST).display().to_string());
         Ok(())
+    }
+
+    /// Prints a line, once for all processes.
+    fn say(&self, text: &str) {
+        if self.processes.is_first() {
+            self.bars.suspend(|| println!("{text}"));
+        }
     }
 
     /// Whether the last validations have brought nothing better.
@@ -198,70 +236,48 @@ impl Run {
             left_out.append(&mut batch.left_out);
             Ok(batch)
         };
-        let learnt = self.learner.step(step, next).with_context(|| format!("step {step} failed"))?;
+        let learnt = self.learner.step(step, self.processes, next);
+        let learnt = learnt.with_context(|| format!("step {step} failed"))?;
         for song in left_out {
             self.bars.suspend(|| eprintln!("left out from now on: {song}"));
-            self.log.write(&json!({ "kind": "left_out", "step": step + 1, "song": song }))?;
+            if let Some(records) = &mut self.records {
+                records.left_out(step + 1, &song)?;
+            }
         }
         self.progress.step = step + 1;
         let seconds = begun.elapsed().as_secs_f64();
-        let throughput = audio_seconds(&self.recipe, &self.learner) / seconds;
-        self.log.write(&json!({
-            "kind": "step",
-            "step": self.progress.step,
-            "loss": learnt.loss,
-            "terms": self.terms(&learnt),
-            "rate": learnt.rate,
-            "gradient_norm": learnt.gradient_norm,
-            "seconds": seconds,
-            "waited_for_data": waited,
-            "audio_seconds_per_second": throughput,
-        }))?;
-        self.dashboard.step(self.progress.step, &learnt, throughput, waited / seconds)?;
+        let audio = audio_seconds(&self.recipe, &self.learner) / seconds;
+        if let Some(records) = &mut self.records {
+            records.step(self.progress.step, &learnt, &Speed { seconds, waited, audio })?;
+        }
         Ok(learnt.loss)
-    }
-
-    /// The loss's terms by name.
-    fn terms(&self, learnt: &Learnt) -> Map<String, Value> {
-        let names = self.recipe.loss.terms.iter().map(|term| term.kind.name().to_owned());
-        names.zip(learnt.terms.iter().map(|term| json!(term))).collect()
     }
 
     /// Scores the averaged weights on the held-out songs, and saves. Returns the results as text.
     fn validate(&mut self) -> anyhow::Result<String> {
         let begun = Instant::now();
-        let config = &self.recipe.validation;
+        let (config, processes) = (&self.recipe.validation, self.processes);
         // Each song is gone through twice: for the loss, and by the separator.
-        let length = 2 * self.held_out.songs.len() as u64;
+        let length = 2 * self.held_out.songs.len().div_ceil(processes.count()) as u64;
         let bar = self.bars.add(bar(length, "{bar:30} {percent} % of the validation, {eta} left"));
         let checkpoint = self.checkpoint(Vec::new())?;
-        let excerpts = (config.excerpts_per_song, self.recipe.data.batch);
+        let excerpts = (config.excerpts_per_song, self.recipe.data.batch / processes.count());
         let (learner, held_out) = (&self.learner, &self.held_out);
-        let loss = held_out.loss(&checkpoint, &learner.loss, learner.window, excerpts, &bar)?;
-        let (report, heard) = held_out.measure(&checkpoint, &bar)?;
+        let (device, network) = (&learner.device, checkpoint.network_on(&learner.device)?);
+        let loss = held_out.loss(network.as_ref(), learner, excerpts, processes, &bar)?;
+        let (report, heard) = held_out.measure(&checkpoint, device, processes, &bar)?;
         bar.finish_and_clear();
         let value = match config.monitor {
             Monitor::Sdr => report.separated.mean(),
             Monitor::Loss => loss.unwrap_or(f64::NAN),
         };
-        let better = self.progress.judge(config.monitor, value);
-        self.log.write(&json!({
-            "kind": "validation",
-            "step": self.progress.step,
-            "definition": DEFINITION,
-            "sdr": report.separated.named(),
-            "sdr_of_mixture": report.mixture.named(),
-            "sdr_of_quarter": report.quarter.named(),
-            "mean": report.separated.mean(),
-            "loss": loss,
-            "monitor": config.monitor,
-            "best": better,
-            "since_best": self.progress.since_best,
-            "seconds": begun.elapsed().as_secs_f64(),
-        }))?;
-        let (step, validation) = (self.progress.step, self.progress.validations);
-        self.dashboard.validation(step, validation, &report, loss, heard.as_ref())?;
-        if better {
+        let best = self.progress.judge(config.monitor, value);
+        if let Some(records) = &mut self.records {
+            let (heard, seconds) = (heard.as_ref(), begun.elapsed().as_secs_f64());
+            let validation = Validation { report: &report, loss, heard, best, seconds };
+            records.validation(&self.progress, &validation)?;
+        }
+        if best && processes.is_first() {
             self.write_best(&report)?;
         }
         self.save()?;
@@ -275,7 +291,18 @@ impl Run {
     }
 
     /// Saves the state, and the averaged weights as a checkpoint.
+    ///
+    /// # Errors
+    /// They cannot be written, or the processes' weights have drifted apart.
     fn save(&self) -> anyhow::Result<()> {
+        ensure!(
+            self.processes.agree(self.learner.checksum()?),
+            "the processes' weights differ after {} steps; the last state saved is good: go on from there with --resume",
+            self.progress.step
+        );
+        if !self.processes.is_first() {
+            return Ok(());
+        }
         // The checkpoint first: after a failure the state still is the one to go on from.
         let last = self.folder.join(LAST);
         self.checkpoint(Vec::new())?.write(&last, self.recipe.checkpoint.precision.into())?;

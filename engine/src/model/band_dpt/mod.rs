@@ -3,6 +3,7 @@
 mod blocks;
 mod config;
 mod network;
+mod plain;
 mod spectra;
 mod windows;
 

@@ -8,9 +8,10 @@ use realfft::num_complex::Complex32;
 use realfft::{ComplexToReal, RealFftPlanner, RealToComplex};
 
 use super::config::inputs_of;
-use super::{BandDptConfig, Windows};
+use super::{BandDptConfig, Windows, plain};
 use crate::STEMS;
-use crate::model::layers::cpu::{forward_by_host, slice, with_slice};
+use crate::model::layers::cpu::{slice, with_slice};
+use crate::model::layers::plain::is_for;
 
 /// Numbers of one bin: real and imaginary part of left and right.
 const PARTS: usize = 4;
@@ -31,8 +32,8 @@ const OWN_BUFFERS: &str = "the buffers are the plan's own, and the ends of a spe
 
 /// Windows and transforms, ready to be run.
 pub struct Framing {
-    config: BandDptConfig,
-    windows: Windows,
+    pub(super) config: BandDptConfig,
+    pub(super) windows: Windows,
     forward: Arc<dyn RealToComplex<f32>>,
     inverse: Arc<dyn ComplexToReal<f32>>,
 }
@@ -133,6 +134,9 @@ impl Framing {
     /// Applies masks `[steps, batch, bins * taps * 16]` to spectra, of which there are `taps - 1` steps more, from
     /// before the first, and adds up the windows: `[batch, STEMS, 2, (steps - 1) * hop + synthesis_window]`.
     pub fn synthesise(self: &Arc<Self>, masks: &Tensor, spectra: Vec<f32>) -> Result<Tensor> {
+        if is_for(masks) {
+            return plain::synthesise(self, masks, spectra);
+        }
         masks.contiguous()?.apply_op1(Synthesis { framing: self.clone(), spectra: spectra.into() })
     }
 }
@@ -274,8 +278,6 @@ impl CustomOp1 for Synthesis {
     fn name(&self) -> &'static str {
         "band-synthesis"
     }
-
-    forward_by_host!(1);
 
     fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
         let masks = slice(storage, layout)?;

@@ -3,7 +3,8 @@
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
 
-use super::cpu::{Matrix, MatrixMut, fill_rows, forward_by_host, matmul, permuted, slice, with_slices};
+use super::cpu::{Matrix, MatrixMut, fill_rows, matmul, permuted, slice, with_slices};
+use super::plain;
 use crate::model::params::{Init, Scope};
 
 /// `[rows, sum of inputs]` -> `[rows, sum of outputs]`, where each band sees its own numbers only.
@@ -37,6 +38,9 @@ impl BandLinear {
 
     /// Any shape whose last axis holds all bands' inputs -> the same with all bands' outputs.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        if plain::is_for(x) {
+            return plain::per_band(x, &self.weights, &self.biases);
+        }
         let weights = self.weights.iter().map(Tensor::flatten_all).collect::<Result<Vec<_>>>()?;
         let op = PerBand { sizes: self.sizes.clone() };
         x.contiguous()?.apply_op3(&Tensor::cat(&weights, 0)?, &Tensor::cat(&self.biases, 0)?, op)
@@ -140,8 +144,6 @@ impl CustomOp3 for PerBand {
     fn name(&self) -> &'static str {
         "band-linear"
     }
-
-    forward_by_host!(3);
 
     fn cpu_fwd(
         &self,

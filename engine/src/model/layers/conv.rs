@@ -3,9 +3,9 @@
 use candle_core::{CpuStorage, CustomOp3, DType, Layout, Result, Shape, Tensor};
 
 use super::cpu::{
-    Matrix, MatrixMut, add_rows, each_item, fill_rows, forward_by_host, matmul, permuted, slice,
-    sum_over_items, with_slice,
+    Matrix, MatrixMut, add_rows, each_item, fill_rows, matmul, permuted, slice, sum_over_items, with_slice,
 };
+use super::plain;
 use crate::model::params::{Init, Scope};
 
 /// Valid convolution `[batch, frames, in]` -> `[batch, (frames - kernel) / stride + 1, out]`.
@@ -63,8 +63,7 @@ impl TransposedConv {
 
     /// `[batch, frames, in]` -> `[batch, frames', out]`.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let Operands { x, weight, bias, form } = self.operands(x)?;
-        x.apply_op3(&weight, &bias, ConvOp { form })
+        run(self.operands(x)?)
     }
 
     /// The input, weight and bias of the same sum as an operation of another layer.
@@ -89,7 +88,14 @@ fn stuff_zeros(x: &Tensor, stride: usize) -> Result<Tensor> {
 /// The convolution itself, for layers that keep their weights elsewhere: weight `[out, in, kernel]`, bias `[out]`.
 pub fn convolve(x: &Tensor, weight: &Tensor, bias: &Tensor, stride: usize) -> Result<Tensor> {
     let form = Form { stride, transposed: false };
-    let Operands { x, weight, bias, form } = Operands::new(x.contiguous()?, weight, bias, form)?;
+    run(Operands::new(x.contiguous()?, weight, bias, form)?)
+}
+
+fn run(operands: Operands) -> Result<Tensor> {
+    if plain::is_for(&operands.x) {
+        return plain::convolve(&operands);
+    }
+    let Operands { x, weight, bias, form } = operands;
     x.apply_op3(&weight, &bias, ConvOp { form })
 }
 
@@ -254,8 +260,6 @@ impl CustomOp3 for ConvOp {
     fn name(&self) -> &'static str {
         "conv"
     }
-
-    forward_by_host!(3);
 
     fn cpu_fwd(
         &self,

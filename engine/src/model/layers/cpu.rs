@@ -14,41 +14,6 @@ pub fn slice<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> 
     Ok(&storage.as_slice::<f32>()?[start..end])
 }
 
-/// The forward pass of a custom operation on a card: by way of the host and the same code. Slow, but right; it is what
-/// an operation has until it gets kernels of its own. The number is how many operands it has.
-///
-/// There is nothing of the kind for backward passes: they leave their gradients on the host, which is why networks
-/// are trained on the CPU only.
-macro_rules! forward_by_host {
-    (1) => {
-        forward_by_host!(@ [s l]);
-    };
-    (2) => {
-        forward_by_host!(@ [s l] [s2 l2]);
-    };
-    (3) => {
-        forward_by_host!(@ [s l] [s2 l2] [s3 l3]);
-    };
-    (@ $([$s:ident $l:ident])+) => {
-        forward_by_host!(@@ cuda_fwd CudaStorage $([$s $l])+);
-        forward_by_host!(@@ metal_fwd MetalStorage $([$s $l])+);
-    };
-    (@@ $forward:ident $storage:ident [$s:ident $l:ident] $([$more:ident $more_l:ident])*) => {
-        fn $forward(
-            &self,
-            $s: &candle_core::$storage,
-            $l: &candle_core::Layout,
-            $($more: &candle_core::$storage, $more_l: &candle_core::Layout),*
-        ) -> candle_core::Result<(candle_core::$storage, candle_core::Shape)> {
-            use candle_core::backend::{BackendDevice as _, BackendStorage as _};
-            let (out, shape) =
-                self.cpu_fwd(&$s.to_cpu_storage()?, $l $(, &$more.to_cpu_storage()?, $more_l)*)?;
-            Ok(($s.device().storage_from_cpu_storage_owned(out)?, shape))
-        }
-    };
-}
-pub(in crate::model) use forward_by_host;
-
 /// Runs `f` on the elements of a tensor, in row-major order; one on a card is fetched.
 pub fn with_slice<R>(tensor: &Tensor, f: impl FnOnce(&[f32]) -> R) -> Result<R> {
     with_slices([tensor], |[tensor]| f(tensor))

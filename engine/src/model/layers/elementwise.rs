@@ -4,7 +4,8 @@
 
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Result, Shape, Tensor};
 
-use super::cpu::{each_item, forward_by_host, slice, with_slice};
+use super::cpu::{each_item, slice, with_slice};
+use super::plain;
 
 /// Root mean square of each item of `[batch, ..]`.
 pub fn levels(x: &Tensor) -> Result<Vec<f32>> {
@@ -18,17 +19,26 @@ pub fn levels(x: &Tensor) -> Result<Vec<f32>> {
 
 /// Each item of `[batch, ..]` times its own factor.
 pub fn scale_items(x: &Tensor, factors: Vec<f32>) -> Result<Tensor> {
+    if plain::is_for(x) {
+        return plain::scale_items(x, factors);
+    }
     x.contiguous()?.apply_op1(ScaleItems { factors })
 }
 
 /// Clamps to -1..=1. For inference: there is no gradient.
 pub fn clamp_to_full_scale(x: &Tensor) -> Result<Tensor> {
+    if plain::is_for(x) {
+        return plain::clamp_to_full_scale(x);
+    }
     x.contiguous()?.apply_op1_no_bwd(&ClampToFullScale)
 }
 
 /// Shares what `estimates` `[batch, stems, ..]` lack to `mixture` `[batch, ..]` equally, so that they add up to it.
 /// There is no gradient of the mixture.
 pub fn share_remainder(estimates: &Tensor, mixture: &Tensor) -> Result<Tensor> {
+    if plain::is_for(estimates) {
+        return plain::share_remainder(estimates, mixture);
+    }
     estimates.contiguous()?.apply_op2(&mixture.detach().contiguous()?, ShareRemainder)
 }
 
@@ -38,6 +48,9 @@ pub fn share_remainder(estimates: &Tensor, mixture: &Tensor) -> Result<Tensor> {
 /// Frames that cannot be cropped evenly.
 pub fn join_cropped(shortcut: &Tensor, x: &Tensor) -> Result<Tensor> {
     match shortcut.dim(1)?.checked_sub(x.dim(1)?) {
+        Some(extra) if extra.is_multiple_of(2) && plain::is_for(x) => {
+            plain::join_cropped(shortcut, x, extra / 2)
+        }
         Some(extra) if extra.is_multiple_of(2) => {
             shortcut.contiguous()?.apply_op2(&x.contiguous()?, JoinCropped { margin: extra / 2 })
         }
@@ -54,8 +67,6 @@ impl CustomOp2 for JoinCropped {
     fn name(&self) -> &'static str {
         "join-cropped"
     }
-
-    forward_by_host!(2);
 
     fn cpu_fwd(
         &self,
@@ -125,8 +136,6 @@ impl CustomOp2 for ShareRemainder {
         "share-remainder"
     }
 
-    forward_by_host!(2);
-
     fn cpu_fwd(
         &self,
         s1: &CpuStorage,
@@ -171,8 +180,6 @@ impl CustomOp1 for ScaleItems {
         "scale-items"
     }
 
-    forward_by_host!(1);
-
     fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
         let x = slice(storage, layout)?;
         let per_item = x.len() / self.factors.len().max(1);
@@ -195,8 +202,6 @@ impl CustomOp1 for ClampToFullScale {
     fn name(&self) -> &'static str {
         "clamp-to-full-scale"
     }
-
-    forward_by_host!(1);
 
     fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
         let out = slice(storage, layout)?.iter().map(|x| x.clamp(-1.0, 1.0)).collect();

@@ -104,7 +104,7 @@ pub(super) fn norm(x: &Tensor) -> f64 {
     values.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>().sqrt()
 }
 
-const TRAIN: Mode = Mode::Train { seed: 5 };
+const TRAIN: Mode = Mode::Train { seed: 5, first_item: 0 };
 
 #[test]
 fn conv_gradients_are_right_at_stride_1_and_3() {

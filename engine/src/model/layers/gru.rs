@@ -5,9 +5,9 @@ use rayon::prelude::*;
 
 use super::activation::{sigmoid, tanh};
 use super::cpu::{
-    Matrix, MatrixMut, add_rows, fill_rows, forward_by_host, matmul, permuted, slice, vectorised, with_slice,
-    with_slices,
+    Matrix, MatrixMut, add_rows, fill_rows, matmul, permuted, slice, vectorised, with_slice, with_slices,
 };
+use super::plain;
 use super::sequences::{Axis, Group, Part, Rows, Sequences};
 use crate::model::params::{Init, Scope};
 
@@ -32,6 +32,11 @@ impl Gru {
         })
     }
 
+    fn way(&self) -> plain::Way<'_> {
+        let Self { weight_ih, weight_hh, bias_ih, bias_hh } = self;
+        plain::Way { weight_ih, weight_hh, bias_ih, bias_hh }
+    }
+
     /// `[frames, rows, in]` -> `[frames, rows, hidden]`, each row on its own along the frames, from `before`
     /// `[rows, hidden]` (which gets no gradient) or zero. Errors: an input or `before` of another shape.
     pub fn along_frames(&self, x: &Tensor, before: Option<&Tensor>) -> Result<Tensor> {
@@ -40,7 +45,6 @@ impl Gru {
         {
             candle_core::bail!("a GRU over {:?} cannot start from states {:?}", x.dims(), before.dims());
         }
-        let before = before.map(|before| with_slice(before, <[f32]>::to_vec)).transpose()?;
         run(x, &[self], Axis::Frames, before)
     }
 }
@@ -68,12 +72,22 @@ impl BiGru {
     }
 }
 
-fn run(x: &Tensor, ways: &[&Gru], axis: Axis, before: Option<Vec<f32>>) -> Result<Tensor> {
+fn run(x: &Tensor, ways: &[&Gru], axis: Axis, before: Option<&Tensor>) -> Result<Tensor> {
     let (_, _, input) = x.dims3()?;
     let expected = ways[0].weight_ih.dim(1)?;
     if input != expected {
         candle_core::bail!("a GRU over {expected} features got {:?}", x.dims());
     }
+    if plain::is_for(x) {
+        let ways: Vec<_> = ways.iter().map(|gru| gru.way()).collect();
+        return match axis {
+            Axis::Frames => plain::gru(x, &ways, before),
+            Axis::Bands => {
+                plain::gru(&x.transpose(0, 1)?.contiguous()?, &ways, before)?.transpose(0, 1)?.contiguous()
+            }
+        };
+    }
+    let before = before.map(|before| with_slice(before, <[f32]>::to_vec)).transpose()?;
     let together = |parts: fn(&Gru) -> [&Tensor; 2]| {
         let flat = ways.iter().flat_map(|gru| parts(gru)).map(Tensor::flatten_all);
         Tensor::cat(&flat.collect::<Result<Vec<_>>>()?, 0)
@@ -362,8 +376,6 @@ impl CustomOp3 for Recurrence {
     fn name(&self) -> &'static str {
         "gru"
     }
-
-    forward_by_host!(3);
 
     fn cpu_fwd(
         &self,

@@ -3,9 +3,10 @@
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
 
-use super::cpu::{forward_by_host, slice, vectorised, with_slices};
+use super::cpu::{slice, vectorised, with_slices};
 use super::lanes::{fold, sum};
 use super::norm::EPSILON;
+use super::plain;
 use crate::model::params::{Init, Scope};
 
 /// Layer normalisation over the last axis. Any shape in, the same shape out.
@@ -26,6 +27,9 @@ impl LayerNorm {
 
     /// Each row brought to mean 0 and variance 1, then scaled and shifted.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        if plain::is_for(x) {
+            return plain::layer_norm(x, &self.weight, &self.bias);
+        }
         x.contiguous()?.apply_op3(&self.weight, &self.bias, Normalise)
     }
 }
@@ -85,8 +89,6 @@ impl CustomOp3 for Normalise {
     fn name(&self) -> &'static str {
         "layer-norm"
     }
-
-    forward_by_host!(3);
 
     fn cpu_fwd(
         &self,

@@ -4,7 +4,8 @@ use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor};
 
 use super::activation::{sigmoid, tanh};
 use super::conv::convolve;
-use super::cpu::{Matrix, MatrixMut, forward_by_host, matmul, permuted, slice, vectorised, with_slice};
+use super::cpu::{Matrix, MatrixMut, matmul, permuted, slice, vectorised, with_slice};
+use super::plain;
 use crate::model::params::{Init, Scope};
 
 /// Stacked bidirectional LSTM, PyTorch's parameters and gate order (input, forget, cell, output):
@@ -20,6 +21,13 @@ struct Direction {
     weight_hh: Tensor,
     bias_ih: Tensor,
     bias_hh: Tensor,
+}
+
+impl Direction {
+    fn way(&self) -> plain::Way<'_> {
+        let Self { weight_ih, weight_hh, bias_ih, bias_hh } = self;
+        plain::Way { weight_ih, weight_hh, bias_ih, bias_hh }
+    }
 }
 
 impl BiLstm {
@@ -43,6 +51,13 @@ impl BiLstm {
     /// `[batch, frames, in]` -> `[batch, frames, 2 * hidden]`, both directions starting from zero.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let mut x = x.clone();
+        if plain::is_for(&x) {
+            let mut x = x.transpose(0, 1)?.contiguous()?;
+            for layer in &self.layers {
+                x = plain::lstm(&x, &layer.each_ref().map(Direction::way))?;
+            }
+            return x.transpose(0, 1)?.contiguous();
+        }
         for [forward, backward] in &self.layers {
             let both = |part: fn(&Direction) -> &Tensor| Tensor::cat(&[part(forward), part(backward)], 0);
             let bias = (both(|d| &d.bias_ih)? + both(|d| &d.bias_hh)?)?;
@@ -72,8 +87,6 @@ impl CustomOp2 for BothWays {
     fn name(&self) -> &'static str {
         "lstm"
     }
-
-    forward_by_host!(2);
 
     fn cpu_fwd(
         &self,

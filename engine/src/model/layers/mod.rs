@@ -3,7 +3,8 @@
 //! Everything is channels-last, `[batch, frames, channels]`: a convolution is then one matrix product over
 //! overlapping rows, without an im2col copy. The heavy layers are candle custom operations with a backward pass
 //! of their own, because candle's one-dimensional convolutions, fused norms and unrolled recurrences are
-//! either wrong or slow in training; every gradient is checked against finite differences in this crate's tests.
+//! either wrong or slow in training; every gradient is checked against finite differences in this crate's tests. Those
+//! operations are for the CPU; on cards, [`plain`] puts the same layers together from candle's own.
 
 mod activation;
 mod attend;
@@ -21,6 +22,7 @@ mod linear;
 mod lstm;
 mod norm;
 mod normed_conv;
+pub(super) mod plain;
 #[cfg(target_arch = "x86_64")]
 mod product;
 mod resample;
@@ -40,6 +42,7 @@ pub use linear::Linear;
 pub use lstm::BiLstm;
 pub use norm::BatchNorm;
 pub use normed_conv::{Filter, NormedConv};
+pub use plain::{is_for as is_unfused, unfused};
 pub use resample::{Resample, ResampleDirection};
 pub use sequence_attention::{BandAttention, TimeAttention};
 pub use transformer::{ImprovedTransformer, ImprovedTransformerConfig, Recurrence};

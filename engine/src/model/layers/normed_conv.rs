@@ -11,10 +11,10 @@ use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
 use super::activation::{glu_gradient, glu_rows};
 use super::conv::{Conv, Dims, Form, Operands, TransposedConv};
 use super::cpu::{
-    Matrix, MatrixMut, add_rows, each_item, fill_rows, forward_by_host, matmul, permuted, slice,
-    sum_over_items, with_slice,
+    Matrix, MatrixMut, add_rows, each_item, fill_rows, matmul, permuted, slice, sum_over_items, with_slice,
 };
 use super::group_norm::{Affine, GROUP, Gradients, Sums};
+use super::plain;
 use crate::model::params::{Init, Scope};
 
 /// Convolution, group normalisation, ReLU; with a gate also a 1x1 convolution to twice the channels and a gated
@@ -70,10 +70,14 @@ impl NormedConv {
 
     /// `[batch, frames, in]` -> `[batch, frames', out]`.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let Operands { x, weight, bias, form } = match &self.filter {
+        let operands = match &self.filter {
             Filter::Conv(conv) => conv.operands(x)?,
             Filter::Transposed(conv) => conv.operands(x)?,
         };
+        if plain::is_for(x) {
+            return plain::normed_convolve(&operands, &self.norm, self.gate.as_ref());
+        }
+        let Operands { x, weight, bias, form } = operands;
         // An operation takes three tensors, so all but the filter's weight travel as one.
         let mut rest = vec![bias, self.norm[0].clone(), self.norm[1].clone()];
         if let Some([weight, bias]) = &self.gate {
@@ -153,8 +157,6 @@ impl CustomOp3 for NormedConvOp {
     fn name(&self) -> &'static str {
         "normed-conv"
     }
-
-    forward_by_host!(3);
 
     fn cpu_fwd(
         &self,

@@ -2,7 +2,8 @@
 
 use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor};
 
-use super::cpu::{each_item, forward_by_host, slice, sum_over_items, vectorised, with_slice};
+use super::cpu::{each_item, slice, sum_over_items, vectorised, with_slice};
+use super::plain;
 use crate::model::params::Scope;
 
 /// Which way to resample.
@@ -48,6 +49,9 @@ impl Resample {
         let fits = self.op.direction == ResampleDirection::Up || frames % stride == 1 % stride;
         if frames <= half || !fits {
             candle_core::bail!("{frames} frames cannot be resampled by {stride} with {} taps", 2 * half + 1);
+        }
+        if plain::is_for(x) {
+            return plain::resample(x, &self.filter, stride, self.op.direction);
         }
         x.contiguous()?.apply_op2(&self.filter, self.op)
     }
@@ -160,8 +164,6 @@ impl CustomOp2 for ResampleOp {
     fn name(&self) -> &'static str {
         "resample"
     }
-
-    forward_by_host!(2);
 
     fn cpu_fwd(
         &self,

@@ -5,7 +5,8 @@ use rayon::prelude::*;
 
 use super::Linear;
 use super::attend::{Attend, View};
-use super::cpu::{forward_by_host, slice, with_slices};
+use super::cpu::{slice, with_slices};
+use super::plain;
 use super::sequences::{Axis, Group, Part, Sequences};
 use crate::model::params::{Init, Scope};
 
@@ -37,8 +38,8 @@ impl TimeAttention {
             Some(past) => (Tensor::cat(&[past, &projected], 0)?, past.dim(0)?),
             None => (projected.clone(), 0),
         };
-        let op = Attention { axis: Axis::Frames, skip };
-        Ok((self.out_proj.forward(&seen.apply_op2(&self.distance_bias, op)?)?, projected))
+        let attended = Attention { axis: Axis::Frames, skip }.of(&seen, &self.distance_bias)?;
+        Ok((self.out_proj.forward(&attended)?, projected))
     }
 }
 
@@ -65,7 +66,7 @@ impl BandAttention {
         let projected = self.in_proj.forward(x)?;
         // No bias: zeros for a distance of nothing.
         let bias = Tensor::zeros((self.heads, 1), x.dtype(), x.device())?;
-        self.out_proj.forward(&projected.apply_op2(&bias, Attention { axis: Axis::Bands, skip: 0 })?)
+        self.out_proj.forward(&Attention { axis: Axis::Bands, skip: 0 }.of(&projected, &bias)?)
     }
 }
 
@@ -91,6 +92,13 @@ struct Call {
 }
 
 impl Attention {
+    fn of(self, qkv: &Tensor, bias: &Tensor) -> Result<Tensor> {
+        match plain::is_for(qkv) {
+            true => plain::attend(qkv, bias, self.axis, self.skip),
+            false => qkv.apply_op2(bias, self),
+        }
+    }
+
     fn call(
         &self,
         (frames, bands, width): (usize, usize, usize),
@@ -141,8 +149,6 @@ impl CustomOp2 for Attention {
     fn name(&self) -> &'static str {
         "sequence-attention"
     }
-
-    forward_by_host!(2);
 
     fn cpu_fwd(
         &self,

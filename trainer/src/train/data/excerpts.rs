@@ -1,6 +1,7 @@
 //! Batches: excerpts drawn from the sources, changed, and mixed anew.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use anyhow::{Context, ensure};
 use engine::model::Window;
@@ -27,7 +28,7 @@ pub struct Excerpts {
     augment: Augment,
     rooms: Rooms,
     seed: u64,
-    items: usize,
+    items: Range<usize>,
     window: Window,
 }
 
@@ -49,11 +50,11 @@ struct Unreadable {
 }
 
 impl Excerpts {
-    /// Opens and checks all sources.
+    /// Opens and checks all sources, for these items of each batch.
     ///
     /// # Errors
     /// As the sources have them.
-    pub fn open(recipe: &Recipe, window: Window) -> anyhow::Result<Self> {
+    pub fn open(recipe: &Recipe, window: Window, items: Range<usize>) -> anyhow::Result<Self> {
         let data = &recipe.data;
         let cache = Cache::new(&data.cache);
         let opening = Opening { cache: &cache, on_bad_file: data.on_bad_file };
@@ -77,7 +78,7 @@ impl Excerpts {
             augment: recipe.augment.clone(),
             rooms: Rooms::default(),
             seed: recipe.seed,
-            items: data.batch,
+            items,
             window,
         })
     }
@@ -117,18 +118,19 @@ impl Excerpts {
     /// One step's batch, and the songs that could not be read for it.
     fn mix(&self, step: u64) -> (Batch, BTreeMap<(usize, usize), anyhow::Error>) {
         let Window { input, output, .. } = self.window;
-        let mut mixtures = vec![0.0; self.items * 2 * input];
-        let mut targets = vec![0.0; self.items * STEMS * 2 * output];
+        let mut mixtures = vec![0.0; self.items.len() * 2 * input];
+        let mut targets = vec![0.0; self.items.len() * STEMS * 2 * output];
         let unreadable: Vec<Unreadable> = mixtures
             .par_chunks_mut(2 * input)
             .zip(targets.par_chunks_mut(STEMS * 2 * output))
-            .enumerate()
-            .filter_map(|(item, (mixture, targets))| {
+            .zip(self.items.clone())
+            .filter_map(|((mixture, targets), item)| {
                 self.item(&mut Rng::new(self.seed, &[DATA, step, item as u64]), mixture, targets).err()
             })
             .collect();
         let unreadable = unreadable.into_iter().rev().map(|it| ((it.source, it.song), it.error)).collect();
-        (Batch { step, items: self.items, mixtures, targets, left_out: Vec::new() }, unreadable)
+        let (items, first_item) = (self.items.len(), self.items.start);
+        (Batch { step, items, first_item, mixtures, targets, left_out: Vec::new() }, unreadable)
     }
 
     /// One excerpt: `[2, input]` and `[STEMS, 2, output]`.
@@ -254,7 +256,7 @@ mod tests {
             augment: toml::from_str(augment).unwrap(),
             rooms: Rooms::default(),
             seed: 3,
-            items: 4,
+            items: 0..4,
             window: WINDOW,
         }
     }
@@ -292,6 +294,16 @@ mod tests {
         let (whole, resumed) = (make(1, &[0, 1, 2]), make(3, &[2]));
         assert_eq!((&whole.mixtures, &whole.targets), (&resumed.mixtures, &resumed.targets));
         assert_ne!(whole.mixtures, make(1, &[3]).mixtures);
+    }
+
+    #[test]
+    fn shares_of_a_batch_are_the_batch_divided() {
+        let whole = excerpts(ALL, &[], &[]).batch(5).unwrap();
+        let share = |items| Excerpts { items, ..excerpts(ALL, &[], &[]) }.batch(5).unwrap();
+        let (first, second) = (share(0..1), share(1..4));
+        assert_eq!([whole.first_item, first.first_item, second.first_item], [0, 0, 1]);
+        assert_eq!(whole.mixtures, [first.mixtures, second.mixtures].concat());
+        assert_eq!(whole.targets, [first.targets, second.targets].concat());
     }
 
     #[test]

@@ -30,6 +30,8 @@ pub struct Batch {
     pub step: u64,
     /// Number of excerpts.
     pub items: usize,
+    /// The first one's number in the whole batch, of which this may be one process's share.
+    pub first_item: usize,
     /// `[items, 2, frames]`
     pub mixtures: Vec<f32>,
     /// `[items, STEMS, 2, output frames]`: the part of the stems that the network's output covers.

@@ -83,7 +83,7 @@ mod tests {
         )
         .unwrap();
         let window = Window { input: 22_050, output: 22_050, output_start: 0 };
-        let found = Excerpts::open(&recipe, window).unwrap().measure(1, 3).unwrap();
+        let found = Excerpts::open(&recipe, window, 0..recipe.data.batch).unwrap().measure(1, 3).unwrap();
         // Two excerpts of half a second.
         let audio = found.audio_seconds_per_second * found.seconds_per_batch;
         assert!((audio - 1.0).abs() < 1e-6 && found.threads == 1, "{found}");

@@ -1,6 +1,7 @@
 //! The training loss: the recipe's distances, weighted and added.
 
 mod distance;
+mod plain;
 mod si_sdr;
 mod stft;
 
@@ -8,6 +9,7 @@ use candle_core::{D, Result, Tensor};
 
 use super::recipe::{self, Distance, Term};
 use distance::{DistanceOp, Measure};
+use engine::model::layers::is_unfused;
 use std::sync::Arc;
 
 /// Hz; that of all training data.
@@ -42,9 +44,15 @@ impl Loss {
         let mut sum: Option<Tensor> = None;
         let mut shares = Vec::new();
         for (term, measure) in self.config.terms.iter().zip(&self.measures) {
-            let op = DistanceOp { measure: measure.clone(), target: target.clone(), skip };
             // [batch, stems]
-            let distance = (estimate.apply_op1(op)? * self.weights(term, &counted, mixture)?)?;
+            let distance = match is_unfused(&estimate) {
+                true => plain::distance(measure, &estimate.narrow(3, skip, frames - skip)?, &counted)?,
+                false => {
+                    let op = DistanceOp { measure: measure.clone(), target: target.clone(), skip };
+                    estimate.apply_op1(op)?
+                }
+            };
+            let distance = (distance * self.weights(term, &counted, mixture)?)?;
             let factor = if self.config.sum_stems { term.weight * stems as f64 } else { term.weight };
             let share = (distance.mean_all()? * factor)?;
             shares.push(share.to_scalar::<f32>()?);
@@ -112,6 +120,37 @@ mod tests {
         assert!((loss(vec![term(Distance::Mse, 1.0)], true) - 4.0 * 0.25).abs() < 1e-6);
         let both = vec![term(Distance::L1, 2.0), term(Distance::Mse, 3.0)];
         assert!((loss(both, false) - 2.0 * 0.5 - 3.0 * 0.25).abs() < 1e-6);
+    }
+
+    #[test]
+    fn cards_get_the_same_loss_and_the_same_gradient() {
+        let mut rng = crate::rng::Rng::new(3, &[]);
+        let mut noise = |level: f32| -> Tensor {
+            let values = (0..2 * 4 * 2 * 700).map(|_| level * rng.range(-1.0, 1.0)).collect();
+            Tensor::from_vec(values, (2, 4, 2, 700), &Device::Cpu).unwrap()
+        };
+        let (target, error) = (noise(0.5), noise(0.2));
+        let estimate = candle_core::Var::from_tensor(&((&target * 0.7).unwrap() + error).unwrap()).unwrap();
+        let mixture = target.sum(1).unwrap();
+        for kind in [Distance::L1, Distance::Mse, Distance::SiSdr, Distance::Stft, Distance::StftMagnitude] {
+            let windows = if kind == Distance::L1 { Vec::new() } else { vec![128, 64] };
+            let config = recipe::Loss {
+                terms: vec![Term { kind, weight: 1.0, windows }],
+                skip_seconds: 100.5 / SAMPLE_RATE,
+                relative: true,
+                ..recipe::Loss::default()
+            };
+            let run = || {
+                let (loss, _) = Loss::new(config.clone()).of(&estimate, &target, &mixture).unwrap();
+                let gradients = loss.backward().unwrap();
+                (loss.to_scalar::<f32>().unwrap(), gradients.get(&estimate).unwrap().clone())
+            };
+            let ((fused, gradient), (plain, other)) = (run(), engine::model::layers::unfused(run));
+            assert!((fused - plain).abs() < 2e-5 * fused.abs(), "{kind:?}: {fused} and {plain}");
+            let length = |x: &Tensor| x.sqr().unwrap().sum_all().unwrap().to_scalar::<f32>().unwrap().sqrt();
+            let difference = length(&(&gradient - other).unwrap());
+            assert!(difference < 1e-3 * length(&gradient), "{kind:?}: {difference} of {}", length(&gradient));
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@
 use super::distance::Stereo;
 
 /// Added to every mean square: -80 dB of full scale. A silent target then asks for a silent estimate.
-const FLOOR: f64 = 1e-8;
+pub const FLOOR: f64 = 1e-8;
 
 /// Mean products of estimate and target.
 struct Products {

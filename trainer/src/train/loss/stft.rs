@@ -1,7 +1,8 @@
 //! Distances between spectrograms at several resolutions.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
+use candle_core::{Device, Tensor};
 use realfft::num_complex::Complex;
 use realfft::{ComplexToReal, RealFftPlanner, RealToComplex};
 
@@ -14,6 +15,8 @@ pub struct Resolution {
     window: Vec<f32>,
     forward: Arc<dyn RealToComplex<f32>>,
     inverse: Arc<dyn ComplexToReal<f32>>,
+    /// For cards, made when it is first needed.
+    waves: OnceLock<Tensor>,
 }
 
 /// Memory for one transform.
@@ -31,15 +34,44 @@ impl Resolution {
         let window = (0..size).map(|i| (hann(i) / energy.sqrt()) as f32).collect();
         let mut planner = RealFftPlanner::new();
         let (forward, inverse) = (planner.plan_fft_forward(size), planner.plan_fft_inverse(size));
-        Self { hop: size / 4, window, forward, inverse }
+        Self { hop: size / 4, window, forward, inverse, waves: OnceLock::new() }
     }
 
-    fn bins(&self) -> usize {
+    /// Frames of a window.
+    pub fn size(&self) -> usize {
+        self.window.len()
+    }
+
+    /// Frames from one window to the next.
+    pub fn hop(&self) -> usize {
+        self.hop
+    }
+
+    /// What a window's frames are multiplied by to become a spectrum, `[size, 2 * bins]`: real parts, then imaginary.
+    pub fn waves(&self, device: &Device) -> candle_core::Result<&Tensor> {
+        if let Some(waves) = self.waves.get() {
+            return Ok(waves);
+        }
+        let (size, bins) = (self.size(), self.bins());
+        let turns: Vec<_> =
+            (0..size).map(|n| (std::f64::consts::TAU * n as f64 / size as f64).sin_cos()).collect();
+        let mut values = Vec::with_capacity(2 * size * bins);
+        for (n, weight) in self.window.iter().enumerate() {
+            let wave = |bin: usize| turns[bin * n % size];
+            values.extend((0..bins).map(|bin| weight * wave(bin).1 as f32));
+            values.extend((0..bins).map(|bin| -weight * wave(bin).0 as f32));
+        }
+        let waves = Tensor::from_vec(values, (size, 2 * bins), device)?;
+        Ok(self.waves.get_or_init(|| waves))
+    }
+
+    /// Of a spectrum.
+    pub fn bins(&self) -> usize {
         self.window.len() / 2 + 1
     }
 
     /// Where windows begin in a signal: the first ones before it, so that its first frame lies in four of them.
-    fn starts(&self, frames: usize) -> impl Iterator<Item = isize> + use<> {
+    pub fn starts(&self, frames: usize) -> impl Iterator<Item = isize> + use<> {
         let (size, hop) = (self.window.len() as isize, self.hop as isize);
         (0..).map(move |i| i * hop - size + hop).take_while(move |start| *start < frames as isize)
     }
@@ -143,10 +175,10 @@ pub mod magnitude {
     use super::*;
 
     /// Added to every squared magnitude: -70 dB.
-    const FLOOR: f32 = 1e-7;
+    pub const FLOOR: f32 = 1e-7;
     /// A softer target counts in the convergence as if its mean square were this (-40 dB): the distance from
     /// silence would have no bounds otherwise.
-    const SOFTEST: f64 = 1e-4;
+    pub const SOFTEST: f64 = 1e-4;
 
     fn magnitude(x: Complex<f32>) -> f32 {
         (x.norm_sqr() + FLOOR).sqrt()

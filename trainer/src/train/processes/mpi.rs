@@ -1,0 +1,67 @@
+//! Processes that talk by MPI.
+
+use anyhow::Context;
+use mpi::Threading;
+use mpi::collective::SystemOperation;
+use mpi::environment::Universe;
+use mpi::topology::SimpleCommunicator;
+use mpi::traits::{Communicator, CommunicatorCollectives, Equivalence};
+
+/// All processes. MPI ends when it is dropped, which waits for the others.
+pub struct World {
+    all: SimpleCommunicator,
+    rank_on_this_machine: usize,
+    _universe: Universe,
+}
+
+/// Starts MPI; `None` if there is only this process after all.
+///
+/// # Errors
+/// MPI cannot be started.
+pub fn join() -> anyhow::Result<Option<World>> {
+    // Only the thread that trains talks to the others.
+    let (universe, _) =
+        mpi::initialize_with_threading(Threading::Funneled).context("MPI cannot be started")?;
+    let all = universe.world();
+    let rank_on_this_machine = all.split_shared(all.rank()).rank() as usize;
+    let world = World { all, rank_on_this_machine, _universe: universe };
+    Ok((world.count() > 1).then_some(world))
+}
+
+impl World {
+    pub fn count(&self) -> usize {
+        self.all.size() as usize
+    }
+
+    pub fn rank(&self) -> usize {
+        self.all.rank() as usize
+    }
+
+    pub fn rank_on_this_machine(&self) -> usize {
+        self.rank_on_this_machine
+    }
+
+    pub fn sum(&self, values: &mut [f32]) {
+        self.reduce(values, SystemOperation::sum());
+    }
+
+    pub fn sum_f64(&self, values: &mut [f64]) {
+        self.reduce(values, SystemOperation::sum());
+    }
+
+    /// The largest of each number over all processes.
+    pub fn largest<const N: usize>(&self, mut values: [u64; N]) -> [u64; N] {
+        self.reduce(&mut values, SystemOperation::max());
+        values
+    }
+
+    /// Ends all processes.
+    pub fn abort(&self, code: i32) {
+        self.all.abort(code)
+    }
+
+    fn reduce<T: Equivalence + Copy>(&self, values: &mut [T], operation: SystemOperation) {
+        let own = values.to_vec();
+        self.all.all_reduce_into(&own[..], values, operation);
+    }
+}
