@@ -155,6 +155,17 @@ pub fn pick_or_cpu(choice: DeviceChoice) -> Picked {
     pick(choice).unwrap_or_else(|error| Picked { device: Device::Cpu, why: format!("cpu: {error}") })
 }
 
+/// Bytes of a card's memory that are taken, by this process and all others; `None` if it is no card that tells.
+pub fn memory_taken(device: &Device) -> Option<u64> {
+    #[cfg(feature = "cuda")]
+    if let Device::Cuda(card) = device {
+        let (free, total) = card.cuda_stream().context().mem_get_info().ok()?;
+        return Some((total - free) as u64);
+    }
+    let _ = device;
+    None
+}
+
 /// The same device with handles of its own: those of a card must not be shared by threads that work at the same time.
 pub(crate) fn with_own_handles(device: &Device) -> candle_core::Result<Device> {
     match device.location() {

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context, ensure};
@@ -61,16 +62,10 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     // Fails only if something has used the pool already, and nothing has.
     rayon::ThreadPoolBuilder::new().num_threads(args.threads).build_global().ok();
     let device = &picked.device;
-    let params = Params::fresh(SEED, device);
-    let network = architecture.build(&params).context("the network cannot be built")?;
-    let parameters = params.into_variables();
-    let window = network.window(args.frames);
-    let mixture = noise(&[args.batch, 2, window.input], 1, device)?;
-    let target = noise(&[args.batch, STEMS, 2, window.output], 2, device)?;
     match &args.reference {
-        Some(file) => write_reference(file, network.as_ref(), &parameters, &mixture, &target)?,
+        Some(file) => write_reference(file, &Step::new(&architecture, args.batch, args.frames, device)?)?,
         None => {
-            let seconds = time(args.steps, network.as_ref(), parameters, &mixture, &target)?;
+            let (seconds, window) = time(&architecture, args.batch, args.frames, args.steps, device)?;
             let Window { input, output, .. } = window;
             println!(
                 "{}",
@@ -81,40 +76,71 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Seconds that each step takes, the first one left out.
-fn time(
-    steps: u64,
-    network: &dyn Network,
+/// What every step is done with.
+struct Step {
+    network: Arc<dyn Network>,
     parameters: BTreeMap<String, Parameter>,
-    mixture: &Tensor,
-    target: &Tensor,
-) -> anyhow::Result<Vec<f64>> {
+    window: Window,
+    mixture: Tensor,
+    target: Tensor,
+}
+
+impl Step {
+    fn new(
+        architecture: &Architecture,
+        batch: usize,
+        frames: usize,
+        device: &Device,
+    ) -> anyhow::Result<Self> {
+        let params = Params::fresh(SEED, device);
+        let network = architecture.build(&params).context("the network cannot be built")?;
+        let window = network.window(frames);
+        Ok(Self {
+            mixture: noise(&[batch, 2, window.input], 1, device)?,
+            target: noise(&[batch, STEMS, 2, window.output], 2, device)?,
+            parameters: params.into_variables(),
+            network,
+            window,
+        })
+    }
+}
+
+/// Seconds that each step takes on a device, the first one left out, and the window of an excerpt.
+///
+/// # Errors
+/// A network that cannot be built, or the device fails.
+pub fn time(
+    architecture: &Architecture,
+    batch: usize,
+    frames: usize,
+    steps: u64,
+    device: &Device,
+) -> anyhow::Result<(Vec<f64>, Window)> {
+    let Step { network, parameters, window, mixture, target } =
+        Step::new(architecture, batch, frames, device)?;
     let config = Optimizer { ema: 0.0, ..Optimizer::default() };
     let rate = config.rate;
     let mut optimizer = Adam::new(config, &parameters)?;
     let mut seconds = Vec::new();
     for step in 0..=steps {
         let begun = Instant::now();
-        let estimate = network.forward(mixture, Mode::Train { seed: step, first_item: 0 })?;
-        let loss = mean_square(&estimate, target)?;
+        let estimate = network.forward(&mixture, Mode::Train { seed: step, first_item: 0 })?;
+        let loss = mean_square(&estimate, &target)?;
         let mut gradients = Gradients::default();
         gradients.add(&parameters, loss.backward()?)?;
         optimizer.step(step, rate, &parameters, &gradients, 1)?;
         drop((estimate, loss, gradients));
+        // A card would work on by itself.
+        device.synchronize()?;
         seconds.push(begun.elapsed().as_secs_f64());
     }
     seconds.remove(0);
-    Ok(seconds)
+    Ok((seconds, window))
 }
 
 /// Writes `weight/<name>`, `gradient/<name>`, `mixture`, `target` and `output`.
-fn write_reference(
-    file: &Path,
-    network: &dyn Network,
-    parameters: &BTreeMap<String, Parameter>,
-    mixture: &Tensor,
-    target: &Tensor,
-) -> anyhow::Result<()> {
+fn write_reference(file: &Path, step: &Step) -> anyhow::Result<()> {
+    let Step { network, parameters, mixture, target, .. } = step;
     let output = network.forward(mixture, Mode::Train { seed: SEED, first_item: 0 })?;
     let gradients = mean_square(&output, target)?.backward()?;
     let mut tensors = vec![

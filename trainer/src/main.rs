@@ -21,6 +21,7 @@ mod metrics;
 mod pattern;
 mod rng;
 mod score;
+mod selftest;
 mod separate;
 mod synth;
 mod train;
@@ -42,6 +43,7 @@ enum Command {
     Import(import::Args),
     Inspect(inspect::Args),
     Score(score::Args),
+    Selftest(selftest::Args),
     Separate(separate::Args),
     Synth(synth::Args),
     Train(train::Args),
@@ -56,6 +58,7 @@ fn main() -> ExitCode {
         Command::Import(args) => import::run(&args),
         Command::Inspect(args) => inspect::run(&args),
         Command::Score(args) => score::run(&args),
+        Command::Selftest(args) => selftest::run(&args),
         Command::Separate(args) => separate::run(&args),
         Command::Synth(args) => synth::run(&args),
         Command::Train(args) => train::run(&args),

@@ -1,5 +1,6 @@
 //! Networks: the mathematical functions that separators run.
 
+pub mod agreement;
 mod architecture;
 mod band_dpt;
 mod cost;

@@ -17,6 +17,7 @@ fn a_card_that_this_build_cannot_have_is_refused_with_the_way_to_get_it() {
         &["evaluate", "--dataset", ".", "--checkpoint", "mixture"],
         &["train", "r.toml"],
         &["bench-training", "--architecture", NETWORK],
+        &["selftest"],
     ] {
         let output = run(folder.path(), &[command, &["--device", "cuda"]].concat());
         assert_fails(&output, 2, &["--device cuda", "no CUDA", "cargo xtask cuda"]);
@@ -41,6 +42,15 @@ fn auto_takes_the_cpu_says_so_and_gives_the_same_stems() {
     assert!(auto.contains("device: cpu: this build has no CUDA"), "{auto}");
     assert!(cpu.contains("device: cpu: asked for"), "{cpu}");
     assert!(stems == same);
+}
+
+#[test]
+fn precisions_are_for_cards_and_have_names() {
+    let folder = tempfile::tempdir().unwrap();
+    let arguments = ["bench-training", "--architecture", NETWORK, "--device", "cpu", "--precision"];
+    let with = |precision| run(folder.path(), &[&arguments[..], &[precision]].concat());
+    assert_fails(&with("bf16"), 2, &["--precision bf16", "the CPU has f32"]);
+    assert_fails(&with("f8"), 2, &["f8", "f32, tf32 or bf16"]);
 }
 
 #[test]

@@ -8,6 +8,7 @@ mod device;
 mod evaluate;
 mod inspect;
 mod score;
+mod selftest;
 mod separate;
 mod synth;
 mod train;

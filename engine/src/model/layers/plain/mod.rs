@@ -1,8 +1,8 @@
 //! The layers by candle's own operations, for cards.
 //!
 //! Our fused operations work in the host's memory. On a card the same mathematics are put together from operations that
-//! candle has kernels and right gradients for: products of matrices, narrowing, joining, elementwise functions. Tests
-//! hold both together, outputs and gradients, layer by layer; see [`unfused`].
+//! candle has kernels and right gradients for: products of matrices, narrowing, joining, elementwise functions.
+//! [`crate::model::agreement`] holds both together, outputs and gradients, layer by layer.
 
 mod attention;
 mod convolution;
