@@ -16,6 +16,9 @@ use crate::{Error, Result, STEMS};
 /// A window in which every sample is below this (-140 dBFS) is silence, and gives silence.
 const SILENCE: f32 = 1e-7;
 
+/// Windows that a card gets at once where they need not be given out as they come: enough to keep it busy.
+const WINDOWS_AT_ONCE: usize = 8;
+
 /// Runs a network on overlapping windows. Before the stream's start there is silence.
 ///
 /// The network runs in a thread of its own, alone: candle would otherwise take all cores of the host.
@@ -49,6 +52,16 @@ pub struct ChunkedSeparator {
 struct Card {
     network: Arc<dyn Network>,
     device: Device,
+    /// Windows that it has memory for, as far as is known.
+    at_once: usize,
+}
+
+/// What the stream was when a window was taken from it.
+struct Taken {
+    /// Which of the windows that are not silent it is; none if it is silent.
+    index: Option<usize>,
+    /// Frames of mixture since the start.
+    received: usize,
 }
 
 impl ChunkedSeparator {
@@ -86,19 +99,27 @@ impl ChunkedSeparator {
     pub fn use_card(&mut self, network: Arc<dyn Network>, device: Device) -> Result<()> {
         let silence = vec![0.0; self.history.len()];
         // Not in the pool that stays: that is made where the stream runs, and takes its thread's priority.
-        alone(&mut None, || separate_window(network.as_ref(), &device, &silence, self.window))??;
-        self.card = Some(Card { network, device });
+        alone(&mut None, || separate_windows(network.as_ref(), &device, &silence, self.window))??;
+        self.card = Some(Card { network, device, at_once: WINDOWS_AT_ONCE });
         Ok(())
     }
 
-    /// What the card, if there is one that works, or else the CPU makes of the window.
-    fn separate(&mut self) -> Result<Vec<f32>> {
-        let (history, window) = (&self.history, self.window);
-        if let Some(Card { network, device }) = &self.card {
-            let separated =
-                alone(&mut self.pool, || separate_window(network.as_ref(), device, history, window))?;
-            match separated {
-                Ok(separated) => return Ok(separated),
+    /// What the card, if there is one that works, or else the CPU makes of windows, one behind the other.
+    fn separate(&mut self, windows: &[f32]) -> Result<Vec<f32>> {
+        let (window, len) = (self.window, self.history.len());
+        let mut separated = Vec::new();
+        let mut rest = windows;
+        while !rest.is_empty() {
+            let Some(Card { network, device, at_once }) = &mut self.card else { break };
+            let count = (rest.len() / len).min(*at_once);
+            let (now, later) = rest.split_at(count * len);
+            match alone(&mut self.pool, || separate_windows(network.as_ref(), device, now, window))? {
+                Ok(stems) => {
+                    separated.extend(stems);
+                    rest = later;
+                }
+                // It may only lack the memory for so many.
+                Err(_) if count > 1 => *at_once = 1,
                 Err(error) => {
                     let why = root_cause(&error);
                     eprintln!("warning: the card failed, and the CPU goes on with the stream ({why})");
@@ -106,8 +127,12 @@ impl ChunkedSeparator {
                 }
             }
         }
-        let network = self.network.as_ref();
-        Ok(alone(&mut self.pool, || separate_window(network, &Device::Cpu, history, window))??)
+        for now in rest.chunks_exact(len) {
+            let network = self.network.as_ref();
+            separated
+                .extend(alone(&mut self.pool, || separate_windows(network, &Device::Cpu, now, window))??);
+        }
+        Ok(separated)
     }
 
     fn remember(&mut self, mixture: &AudioBuffer) {
@@ -125,10 +150,9 @@ impl ChunkedSeparator {
         self.received += hop;
     }
 
-    /// Fills `segment` from the network. Stems add up to the mixture.
-    fn run_network(&mut self) -> Result<()> {
+    /// Fills `segment` from what the network made of a window, `[STEMS][2][window.output]`. Stems add up to the mixture.
+    fn fill_segment(&mut self, history: &[f32], separated: &[f32], received: usize) {
         let Window { input, output, .. } = self.window;
-        let separated = self.separate()?;
         let segment_frames = self.plan.segment();
         let channels = self.segment.iter_mut().flat_map(AudioBuffer::iter_mut);
         for (channel, separated) in channels.zip(separated.chunks_exact(output)) {
@@ -136,7 +160,7 @@ impl ChunkedSeparator {
         }
         let finite = self.segment.iter().flat_map(AudioBuffer::iter).flatten().all(|x| x.is_finite());
         let end = input - self.plan.lookahead;
-        let mixture = [0, 1].map(|c| &self.history[c * input..][end - segment_frames..end]);
+        let mixture = [0, 1].map(|c| &history[c * input..][end - segment_frames..end]);
         if finite {
             share_residual_by_energy(mixture, &mut self.segment);
         } else {
@@ -144,11 +168,10 @@ impl ChunkedSeparator {
             share_residual_equally(mixture, &mut self.segment);
         }
         // What a network makes of the nothing before the stream is not part of it.
-        let before_start = (segment_frames + self.plan.lookahead).saturating_sub(self.received);
+        let before_start = (segment_frames + self.plan.lookahead).saturating_sub(received);
         for channel in self.segment.iter_mut().flat_map(AudioBuffer::iter_mut) {
             channel[..before_start.min(segment_frames)].fill(0.0);
         }
-        Ok(())
     }
 
     /// The segment, crossfaded with the previous one's tail, goes out; its own tail is kept.
@@ -172,14 +195,37 @@ impl Separator for ChunkedSeparator {
     }
 
     fn process(&mut self, mixture: &AudioBuffer, stems: &mut [AudioBuffer; STEMS]) -> Result<()> {
-        super::check_hop(self.plan.hop, mixture, stems)?;
-        self.remember(mixture);
-        if self.quiet == self.window.input {
-            self.segment.iter_mut().for_each(AudioBuffer::clear);
-        } else {
-            self.run_network()?;
+        self.process_many(std::slice::from_ref(mixture), std::slice::from_mut(stems))
+    }
+
+    fn hops_at_once(&self) -> usize {
+        self.card.as_ref().map_or(1, |card| card.at_once)
+    }
+
+    fn process_many(&mut self, mixtures: &[AudioBuffer], stems: &mut [[AudioBuffer; STEMS]]) -> Result<()> {
+        let (mut windows, mut taken) = (Vec::new(), Vec::new());
+        for (mixture, stems) in mixtures.iter().zip(&*stems) {
+            super::check_hop(self.plan.hop, mixture, stems)?;
+            self.remember(mixture);
+            let silent = self.quiet == self.window.input;
+            let index = (!silent).then(|| windows.len() / self.history.len());
+            if !silent {
+                windows.extend(&self.history);
+            }
+            taken.push(Taken { index, received: self.received });
         }
-        self.crossfade(stems);
+        let separated = self.separate(&windows)?;
+        let per_window = STEMS * 2 * self.window.output;
+        for (Taken { index, received }, stems) in taken.into_iter().zip(stems) {
+            match index {
+                Some(index) => {
+                    let history = &windows[index * self.history.len()..][..self.history.len()];
+                    self.fill_segment(history, &separated[index * per_window..][..per_window], received);
+                }
+                None => self.segment.iter_mut().for_each(AudioBuffer::clear),
+            }
+            self.crossfade(stems);
+        }
         Ok(())
     }
 
@@ -191,17 +237,18 @@ impl Separator for ChunkedSeparator {
     }
 }
 
-/// The stems of one window `[2][input]`, on the host: `[STEMS][2][output]`.
-fn separate_window(
+/// The stems of windows `[2][input]`, one behind the other, on the host: each `[STEMS][2][output]`.
+fn separate_windows(
     network: &dyn Network,
     device: &Device,
-    history: &[f32],
+    windows: &[f32],
     Window { input, output, .. }: Window,
 ) -> candle_core::Result<Vec<f32>> {
-    let mixture = Tensor::from_slice(history, (1, 2, input), device)?;
+    let count = windows.len() / (2 * input);
+    let mixture = Tensor::from_slice(windows, (count, 2, input), device)?;
     let stems = network.forward(&mixture, Mode::Evaluate)?;
-    if stems.dims() != [1, STEMS, 2, output] {
-        candle_core::bail!("expected [1, {STEMS}, 2, {output}], found {:?}", stems.shape());
+    if stems.dims() != [count, STEMS, 2, output] {
+        candle_core::bail!("expected [{count}, {STEMS}, 2, {output}], found {:?}", stems.shape());
     }
     stems.flatten_all()?.to_vec1::<f32>()
 }

@@ -42,6 +42,16 @@ pub trait Separator: Send {
     /// Non-finite input frames count as silence and leave no trace in the state.
     fn process(&mut self, mixture: &AudioBuffer, stems: &mut [AudioBuffer; STEMS]) -> Result<()>;
 
+    /// How many hops at a time are the fastest where they need not be given out as they come; at least 1.
+    fn hops_at_once(&self) -> usize {
+        1
+    }
+
+    /// Several hops one after the other, as many mixtures as stems.
+    fn process_many(&mut self, mixtures: &[AudioBuffer], stems: &mut [[AudioBuffer; STEMS]]) -> Result<()> {
+        mixtures.iter().zip(stems).try_for_each(|(mixture, stems)| self.process(mixture, stems))
+    }
+
     /// Back to the state after construction, without allocation.
     fn reset(&mut self);
 
@@ -57,6 +67,14 @@ impl Separator for Box<dyn Separator> {
 
     fn process(&mut self, mixture: &AudioBuffer, stems: &mut [AudioBuffer; STEMS]) -> Result<()> {
         (**self).process(mixture, stems)
+    }
+
+    fn hops_at_once(&self) -> usize {
+        (**self).hops_at_once()
+    }
+
+    fn process_many(&mut self, mixtures: &[AudioBuffer], stems: &mut [[AudioBuffer; STEMS]]) -> Result<()> {
+        (**self).process_many(mixtures, stems)
     }
 
     fn reset(&mut self) {

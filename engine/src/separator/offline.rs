@@ -1,5 +1,5 @@
 //! A whole song through a separator: latency removed, tail flushed, each stem exactly as long as the mixture.
-//! Every bit is what a stream gives.
+//! Every bit is what a stream gives, save on a card, which may take several hops at once.
 
 use std::ops::Range;
 
@@ -12,7 +12,7 @@ use crate::{Error, Result, STEMS};
 ///
 /// `source` fills a hop of mixture `[2][hop]` from its start and returns how many frames it had; fewer than a hop
 /// end the song. `sink` gets the stems, `[STEMS][2][hop]`, and which of their frames come next in the song; it is
-/// called after every hop, with an empty range while nothing is due.
+/// called for every hop, with an empty range while nothing is due.
 ///
 /// # Errors
 /// The separator's, the source's or the sink's own.
@@ -24,31 +24,43 @@ pub fn stream(
     let _flush = FlushDenormals::new();
     separator.reset();
     let spec = separator.spec();
-    let mut mixture = AudioBuffer::new(2, spec.hop);
-    let mut stems: [AudioBuffer; STEMS] = std::array::from_fn(|_| AudioBuffer::new(2, spec.hop));
-    // Frames of the song that went in and came out, and frames that the separator still holds back.
-    let (mut taken, mut given, mut latency) = (0, 0, spec.latency);
+    let at_once = separator.hops_at_once().max(1);
+    let mut mixtures: Vec<AudioBuffer> = (0..at_once).map(|_| AudioBuffer::new(2, spec.hop)).collect();
+    let mut stems: Vec<[AudioBuffer; STEMS]> =
+        (0..at_once).map(|_| std::array::from_fn(|_| AudioBuffer::new(2, spec.hop))).collect();
+    // Frames of the song that went in and came out, hops that went in, and frames that the separator still holds back.
+    let (mut taken, mut given, mut hops, mut latency) = (0, 0, 0, spec.latency);
     let mut ended = false;
     loop {
-        mixture.clear();
-        if !ended {
-            let frames = source(&mut mixture)?.min(spec.hop);
-            for channel in mixture.iter_mut() {
-                channel[..frames].iter_mut().for_each(|sample| *sample = sanitise(*sample));
-                channel[frames..].fill(0.0);
+        let mut count = 0;
+        for mixture in &mut mixtures {
+            mixture.clear();
+            if !ended {
+                let frames = source(mixture)?.min(spec.hop);
+                for channel in mixture.iter_mut() {
+                    channel[..frames].iter_mut().for_each(|sample| *sample = sanitise(*sample));
+                    channel[frames..].fill(0.0);
+                }
+                taken += frames;
+                ended = frames < spec.hop;
             }
-            taken += frames;
-            ended = frames < spec.hop;
+            if ended && (taken == 0 || hops * spec.hop >= taken + spec.latency) {
+                break;
+            }
+            hops += 1;
+            count += 1;
         }
-        if ended && given == taken {
+        if count == 0 {
             return Ok(());
         }
-        separator.process(&mixture, &mut stems)?;
-        let skip = latency.min(spec.hop);
-        latency -= skip;
-        let count = (spec.hop - skip).min(taken - given);
-        given += count;
-        sink(&stems, skip..skip + count)?;
+        separator.process_many(&mixtures[..count], &mut stems[..count])?;
+        for stems in &stems[..count] {
+            let skip = latency.min(spec.hop);
+            latency -= skip;
+            let frames = (spec.hop - skip).min(taken - given);
+            given += frames;
+            sink(stems, skip..skip + frames)?;
+        }
     }
 }
 

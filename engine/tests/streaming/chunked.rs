@@ -1,8 +1,8 @@
 //! The chunked separator and offline separation.
 
-use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::SeqCst;
+use std::sync::{Arc, Mutex};
 
 use candle_core::{Device, Tensor};
 use engine::audio::AudioBuffer;
@@ -252,7 +252,8 @@ impl Network for FailsAfter {
     }
 
     fn forward(&self, mixture: &Tensor, mode: Mode) -> candle_core::Result<Tensor> {
-        let left = self.windows.fetch_update(SeqCst, SeqCst, |left| left.checked_sub(1));
+        let count = mixture.dim(0)?;
+        let left = self.windows.fetch_update(SeqCst, SeqCst, |left| left.checked_sub(count));
         if left.is_err() {
             candle_core::bail!("the card has fallen off the bus");
         }
@@ -285,4 +286,54 @@ fn a_card_that_fails_in_mid_stream_leaves_no_trace_in_the_stems() {
     let mut separator = separator(Filters::consistent(), PLAN);
     assert!(separator.use_card(dead, Device::Cpu).is_err());
     assert!(separate(&mut separator, &mixture) == expected);
+}
+
+/// What a network is asked for, and how often.
+struct Counted {
+    network: Filters,
+    /// Windows of each call.
+    calls: Mutex<Vec<usize>>,
+    /// More windows than this at once are refused, as by a card without the memory for them.
+    most: usize,
+}
+
+impl Network for Counted {
+    fn window(&self, output_frames: usize) -> Window {
+        self.network.window(output_frames)
+    }
+
+    fn forward(&self, mixture: &Tensor, mode: Mode) -> candle_core::Result<Tensor> {
+        self.calls.lock().unwrap().push(mixture.dim(0)?);
+        if mixture.dim(0)? > self.most {
+            candle_core::bail!("out of memory");
+        }
+        self.network.forward(mixture, mode)
+    }
+
+    fn macs(&self, input_frames: usize) -> u64 {
+        self.network.macs(input_frames)
+    }
+}
+
+#[test]
+fn offline_a_card_gets_several_windows_at_once_and_fewer_when_its_memory_is_short() {
+    // Silence between two sounds: windows that are silent are not run at all.
+    let mut mixture = noise(8, 4_345);
+    mixture.iter_mut().for_each(|channel| channel[1_200..2_400].fill(0.0));
+    let expected =
+        offline::separate(&mut separator(Filters::consistent(), PLAN), &mixture, |_, _| ()).unwrap();
+    for (most, first) in [(usize::MAX, vec![1, 8]), (5, vec![1, 8, 1, 1])] {
+        let card = Arc::new(Counted { network: Filters::consistent(), calls: Mutex::default(), most });
+        let mut separator = separator(Filters::consistent(), PLAN);
+        separator.use_card(card.clone(), Device::Cpu).unwrap();
+        let mut progress = Vec::new();
+        let stems = offline::separate(&mut separator, &mixture, |done, _| progress.push(done)).unwrap();
+        assert!(stems == expected);
+        let calls = card.calls.lock().unwrap().clone();
+        assert!(calls.starts_with(&first), "{calls:?}");
+        // 45 hops of 100 frames, of which 10 are silent: one window each, and the one of warming up.
+        let run: usize = calls.iter().filter(|count| **count <= most).sum();
+        assert_eq!(run, 1 + 35, "{calls:?}");
+        assert!(progress.is_sorted() && progress.last() == Some(&mixture.frames()));
+    }
 }

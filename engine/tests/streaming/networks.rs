@@ -55,16 +55,18 @@ impl Network for Filters {
         assert_eq!(mode, Mode::Evaluate);
         assert_eq!(rayon::current_num_threads(), 1, "separation takes one core");
         let (batch, channels, input) = mixture.dims3()?;
-        assert_eq!((batch, channels), (1, 2));
+        assert_eq!(channels, 2);
         let output = input - self.crop[0] - self.crop[1];
         assert_eq!(output % self.grain, 0, "not a window of this network");
         let samples = mixture.flatten_all()?.to_vec1::<f32>()?;
         let mut stems = Vec::new();
-        for stem in 0..STEMS {
-            for channel in samples.chunks_exact(input) {
-                stems.extend((0..output).map(|n| self.apply(stem, channel, self.crop[0] + n)));
+        for item in samples.chunks_exact(2 * input) {
+            for stem in 0..STEMS {
+                for channel in item.chunks_exact(input) {
+                    stems.extend((0..output).map(|n| self.apply(stem, channel, self.crop[0] + n)));
+                }
             }
         }
-        Tensor::from_vec(stems, (1, STEMS, 2, output), mixture.device())
+        Tensor::from_vec(stems, (batch, STEMS, 2, output), mixture.device())
     }
 }
