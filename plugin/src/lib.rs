@@ -155,18 +155,19 @@ impl Plugin for Tributary {
         };
         // A state that is loaded into an active plugin leads here, too. The latency must not change then, and
         // the audio thread must not wait for a network to be made.
-        let model = match self.separation.model() {
+        let choice = match self.separation.choice() {
             Some(running) if self.restart.is_active() => running,
-            _ => self.params.model.value(),
+            _ => self.params.choice(),
         };
-        let kept = self.separation.prepare(model, config);
+        let kept = self.separation.prepare(choice, config);
         if !matches!(kept, Ok(true)) {
-            self.restart.set_running(self.separation.model());
+            self.restart.set_running(self.separation.choice());
         }
         let mut session =
             Session { sample_rate: config.sample_rate, offline: config.offline, ..Session::default() };
+        session.device = self.separation.device().unwrap_or_default().to_owned();
         if let Some((stream, _)) = self.separation.running() {
-            session.model = Some(model);
+            session.choice = Some(choice);
             session.latency = stream.latency();
             session.monitor = Some(stream.monitor());
         }

@@ -19,6 +19,8 @@ const GAIN_STEP_DB: f32 = 0.1;
 
 /// The id of [`TributaryParams::model`].
 pub const MODEL_ID: &str = "model";
+/// The id of [`TributaryParams::device`].
+pub const DEVICE_ID: &str = "device";
 
 /// All parameters, and what is saved with them.
 #[derive(Params)]
@@ -44,6 +46,10 @@ pub struct TributaryParams {
     /// What separates, from the next activation on: see [`crate::restart`].
     #[id = "model"]
     pub model: EnumParam<Model>,
+    /// Where it does, from the next activation on; see [`TributaryParams::device`].
+    #[cfg(any(feature = "cuda", test))]
+    #[id = "device"]
+    pub device: EnumParam<Device>,
     /// The editor's size.
     #[persist = "editor"]
     pub editor_state: Arc<EguiState>,
@@ -98,6 +104,39 @@ impl Model {
             Model::Studio => "Studio",
         }
     }
+
+    /// Whether a card can run it; as its checkpoint says.
+    pub fn runs_on_cards(self) -> bool {
+        self == Model::Studio
+    }
+}
+
+/// Where networks run.
+#[derive(Enum, Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Device {
+    /// On a card where there is one, else on the CPU.
+    #[id = "card"]
+    Card,
+    /// On the CPU in any case.
+    #[id = "cpu"]
+    #[name = "CPU"]
+    Cpu,
+}
+
+/// What is to run, and where.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Choice {
+    /// The checkpoint.
+    pub model: Model,
+    /// Its place.
+    pub device: Device,
+}
+
+impl Choice {
+    /// Tells choices apart.
+    pub fn code(self) -> u8 {
+        2 * self.model as u8 + self.device as u8
+    }
 }
 
 /// States from before there was a choice mean the default, not what the instance happens to have chosen.
@@ -116,6 +155,8 @@ impl Default for TributaryParams {
             stem_outputs: EnumParam::new("Stem Outputs", StemOutputs::PreFader),
             // An automated restart would be a dropout in every pass.
             model: EnumParam::new("Model", Model::Live).non_automatable(),
+            #[cfg(any(feature = "cuda", test))]
+            device: EnumParam::new("Device", Device::Card).non_automatable(),
             editor_state: EguiState::from_size(editor::DEFAULT_SIZE),
         }
     }
@@ -138,6 +179,31 @@ impl StemParams {
 }
 
 impl TributaryParams {
+    /// What the user wants to run. Callable on any thread.
+    pub fn choice(&self) -> Choice {
+        let model = self.model.value();
+        // What runs on the CPU anyway does not have to be begun again there.
+        let device = self.device().filter(|_| model.runs_on_cards());
+        Choice { model, device: device.map_or(Device::Cpu, EnumParam::value) }
+    }
+
+    /// The choice of a device, in builds that can run networks on a card.
+    pub fn device(&self) -> Option<&EnumParam<Device>> {
+        #[cfg(any(feature = "cuda", test))]
+        return Some(&self.device);
+        #[cfg(not(any(feature = "cuda", test)))]
+        None
+    }
+
+    /// The parameter with this id if another value of it needs a restart.
+    pub fn restarting(&self, id: &str) -> Option<ParamPtr> {
+        match id {
+            MODEL_ID => Some(self.model.as_ptr()),
+            DEVICE_ID => self.device().map(EnumParam::as_ptr),
+            _ => None,
+        }
+    }
+
     /// A stem's strip.
     pub fn stem(&self, stem: Stem) -> &StemParams {
         match stem {
@@ -220,6 +286,7 @@ mod tests {
             "bypass",
             "stem_outputs",
             MODEL_ID,
+            DEVICE_ID,
         ];
         assert_eq!(ids, expected);
     }

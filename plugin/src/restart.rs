@@ -1,4 +1,4 @@
-//! Asking the host to restart the plugin, so that another model can begin.
+//! Asking the host to restart the plugin, so that another model can begin, or the same one on another device.
 //!
 //! A model brings its latency with it, and hosts take a latency on activation only. So a choice waits until the
 //! host activates the plugin again; meanwhile the old model goes on.
@@ -6,20 +6,20 @@
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use crate::params::{Model, TributaryParams};
+use crate::params::{Choice, TributaryParams};
 
-/// No model, where a number stands for one.
+/// No choice, where a number stands for one.
 const NONE: u8 = u8::MAX;
 
-/// Knows which model runs, which one is wanted, and how to ask the host. Shared by the plugin, the editor and
+/// Knows what runs, what is wanted, and how to ask the host. Shared by the plugin, the editor and
 /// the shim of its format.
 pub struct Restart {
     params: Arc<TributaryParams>,
     /// The host has activated the plugin. Written by the shim, on the main thread.
     active: AtomicBool,
-    /// The model that runs, or [`NONE`]. Written on the main thread.
+    /// The code of what runs, or [`NONE`]. Written on the main thread.
     running: AtomicU8,
-    /// The model that the host was last asked to make room for, or [`NONE`]. Any thread's.
+    /// The code of what the host was last asked to make room for, or [`NONE`]. Any thread's.
     asked: AtomicU8,
     /// Asks the host: in CLAP from any thread, in VST3 from the main thread only. Set once, by the shim.
     host: OnceLock<Box<dyn Fn() + Send + Sync>>,
@@ -58,16 +58,16 @@ impl Restart {
         self.active.load(Ordering::SeqCst)
     }
 
-    /// The plugin's: which model runs from now on.
-    pub fn set_running(&self, model: Option<Model>) {
-        self.running.store(model.map_or(NONE, |model| model as u8), Ordering::SeqCst);
+    /// The plugin's: what runs from now on.
+    pub fn set_running(&self, choice: Option<Choice>) {
+        self.running.store(choice.map_or(NONE, Choice::code), Ordering::SeqCst);
         self.asked.store(NONE, Ordering::SeqCst);
     }
 
-    /// True once for each choice of a model that only a restart can bring: whoever gets it has to
+    /// True once for each choice that only a restart can bring: whoever gets it has to
     /// [`ask`](Self::ask). For any thread: no lock, no wait.
     pub fn take_due(&self) -> bool {
-        let wanted = self.params.model.value() as u8;
+        let wanted = self.params.choice().code();
         let running = self.running.load(Ordering::SeqCst);
         if running == NONE || !self.is_active() {
             return false;
@@ -94,11 +94,18 @@ mod tests {
     use nice_plug::prelude::Param;
 
     use super::*;
+    use crate::params::{Device, Model};
 
     fn choose(restart: &Restart, model: Model) {
         let param = &restart.params.model;
         // SAFETY: the parameters live as long as `restart`.
         unsafe { param.as_ptr()._internal_set_normalized_value(param.preview_normalized(model)) };
+    }
+
+    fn on(restart: &Restart, device: Device) {
+        let param = &restart.params.device;
+        // SAFETY: as above.
+        unsafe { param.as_ptr()._internal_set_normalized_value(param.preview_normalized(device)) };
     }
 
     #[test]
@@ -120,7 +127,7 @@ mod tests {
         choose(&restart, Model::Studio);
         // Nothing runs: the first activation brings the model.
         check(0);
-        restart.set_running(Some(Model::Live));
+        restart.set_running(Some(Choice { model: Model::Live, device: Device::Cpu }));
         check(0);
         restart.set_active(true);
         check(1);
@@ -128,9 +135,17 @@ mod tests {
         check(1);
         choose(&restart, Model::Studio);
         check(2);
-        restart.set_running(Some(Model::Studio));
+        restart.set_running(Some(Choice { model: Model::Studio, device: Device::Card }));
         check(2);
-        choose(&restart, Model::Live);
+        on(&restart, Device::Cpu);
         check(3);
+        on(&restart, Device::Card);
+        check(3);
+        choose(&restart, Model::Live);
+        check(4);
+        restart.set_running(Some(Choice { model: Model::Live, device: Device::Cpu }));
+        // Live runs on the CPU anyway.
+        on(&restart, Device::Cpu);
+        check(4);
     }
 }

@@ -7,7 +7,7 @@ use engine::checkpoint::Checkpoint;
 use engine::device::{DeviceChoice, pick_or_cpu};
 use engine::realtime::{Stream, StreamConfig};
 
-use crate::params::Model;
+use crate::params::{Choice, Device, Model};
 
 /// The weights, part of the plugin's own file: no download, no path, no network.
 fn embedded(model: Model) -> &'static [u8] {
@@ -30,11 +30,19 @@ fn checkpoint(model: Model) -> Result<&'static Checkpoint, String> {
         .map_err(Clone::clone)
 }
 
-/// On a card where this build and this machine have one that can run the network, else on the CPU.
-fn separator(checkpoint: &Checkpoint) -> Result<Box<dyn Separator>, String> {
-    let on_card = || checkpoint.separator_on(&pick_or_cpu(DeviceChoice::Auto).device).ok();
-    let separator = checkpoint.runs_on_cards().then(on_card).flatten();
-    separator.map_or_else(|| checkpoint.separator(), Ok).map_err(|error| error.to_string())
+/// A separator and where it runs, with the reason: on a card if that is chosen and this build and machine have one that
+/// can run the network, else on the CPU.
+fn separator(checkpoint: &Checkpoint, device: Device) -> Result<(Box<dyn Separator>, String), String> {
+    let mut why = "cpu: chosen, or the only place for this model".to_owned();
+    if device == Device::Card {
+        let picked = pick_or_cpu(DeviceChoice::Auto);
+        match checkpoint.separator_on(&picked.device) {
+            Ok(separator) => return Ok((separator, picked.why)),
+            Err(error) => why = format!("cpu: the card cannot run this ({error})"),
+        }
+    }
+    let separator = checkpoint.separator().map_err(|error| error.to_string())?;
+    Ok((separator, why))
 }
 
 /// At most one running stream.
@@ -45,32 +53,33 @@ pub struct Separation {
 
 struct Running {
     stream: Stream,
-    model: Model,
+    choice: Choice,
+    device: String,
     config: StreamConfig,
 }
 
 impl Separation {
-    /// Makes a stream of `model` run with `config`. One that does already is left alone, with the audio in it:
+    /// Makes a stream of what was chosen run with `config`. One that does already is left alone, with the audio in it:
     /// hosts prepare a plugin again, while it plays, whenever they load a preset.
     ///
     /// Returns whether the stream was kept. Not for the audio thread.
     ///
     /// # Errors
     /// The checkpoint cannot be read or cannot be run at this rate. No stream runs then.
-    pub fn prepare(&mut self, model: Model, config: StreamConfig) -> Result<bool, String> {
+    pub fn prepare(&mut self, choice: Choice, config: StreamConfig) -> Result<bool, String> {
         let same = |running: &Running| {
             let StreamConfig { sample_rate, max_block, offline } = running.config;
-            (running.model, sample_rate, max_block, offline)
-                == (model, config.sample_rate, config.max_block, config.offline)
+            (running.choice, sample_rate, max_block, offline)
+                == (choice, config.sample_rate, config.max_block, config.offline)
         };
         if self.running.as_ref().is_some_and(same) {
             return Ok(true);
         }
         // The old one goes first: two at a time would need twice the memory.
         self.end();
-        let separator = separator(checkpoint(model)?)?;
+        let (separator, device) = separator(checkpoint(choice.model)?, choice.device)?;
         let stream = Stream::start(separator, config).map_err(|error| error.to_string())?;
-        self.running = Some(Running { stream, model, config });
+        self.running = Some(Running { stream, choice, device, config });
         Ok(false)
     }
 
@@ -79,13 +88,39 @@ impl Separation {
         self.running = None;
     }
 
-    /// The model that runs.
-    pub fn model(&self) -> Option<Model> {
-        self.running.as_ref().map(|running| running.model)
+    /// What runs.
+    pub fn choice(&self) -> Option<Choice> {
+        self.running.as_ref().map(|running| running.choice)
+    }
+
+    /// Where it was begun, and why there.
+    pub fn device(&self) -> Option<&str> {
+        self.running.as_ref().map(|running| running.device.as_str())
     }
 
     /// The stream and its largest block, for the audio thread.
     pub fn running(&mut self) -> Option<(&mut Stream, usize)> {
         self.running.as_mut().map(|running| (&mut running.stream, running.config.max_block))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn models_run_on_cards_if_their_checkpoints_do() {
+        for model in Model::ALL {
+            assert_eq!(model.runs_on_cards(), checkpoint(model).unwrap().runs_on_cards(), "{}", model.name());
+        }
+    }
+
+    #[cfg(not(feature = "cuda"))]
+    #[test]
+    fn without_a_card_the_cpu_runs_it_and_says_why() {
+        let (separator, why) = separator(checkpoint(Model::Studio).unwrap(), Device::Card).unwrap();
+        assert!(!separator.is_on_card() && why.contains("no CUDA"), "{why}");
+        let (_, why) = super::separator(checkpoint(Model::Studio).unwrap(), Device::Cpu).unwrap();
+        assert!(why.contains("chosen"), "{why}");
     }
 }

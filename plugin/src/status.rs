@@ -9,7 +9,7 @@ use engine::STEMS;
 use engine::realtime::{LatencyBudget, Monitor};
 
 use crate::mixer::Peaks;
-use crate::params::Model;
+use crate::params::Choice;
 
 /// Shared by the plugin and its editor.
 #[derive(Debug, Default)]
@@ -25,8 +25,10 @@ pub struct Status {
 pub struct Session {
     /// The host's rate, Hz; 0 before the first activation.
     pub sample_rate: u32,
-    /// The model that runs; `None` while none does.
-    pub model: Option<Model>,
+    /// What runs; `None` while nothing does.
+    pub choice: Option<Choice>,
+    /// Where it was begun, and why there.
+    pub device: String,
     /// The latency, part by part.
     pub latency: LatencyBudget,
     /// Bouncing: the audio thread waits for the worker.

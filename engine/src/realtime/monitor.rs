@@ -15,6 +15,8 @@ pub struct Monitor {
     pub load: AtomicF32,
     /// [`super::LatencyBudget::total`] of the running stream, host frames.
     pub latency_frames: AtomicU32,
+    /// A card does the work, and has not failed so far.
+    pub on_card: AtomicBool,
     /// The worker has died; the stream passes the dry signal.
     pub failed: AtomicBool,
 }

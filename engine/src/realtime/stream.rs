@@ -106,6 +106,7 @@ impl Stream {
         let (worker_output, output) = ring(spec.sample_rate as usize / 4 + 4 * flight);
         let monitor = Arc::new(Monitor::default());
         monitor.latency_frames.store(latency.total(), Ordering::Relaxed);
+        monitor.on_card.store(separator.is_on_card(), Ordering::Relaxed);
         let control = Arc::new(Control::default());
         let worker = Worker::new(
             separator,

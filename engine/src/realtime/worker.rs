@@ -160,6 +160,7 @@ impl Worker {
         self.consumed += self.hop as u64;
 
         let done = self.separator.process(&self.mixture, &mut self.stems);
+        self.monitor.on_card.store(self.separator.is_on_card(), Ordering::Relaxed);
         if done.is_ok() && self.stems.iter().flat_map(AudioBuffer::iter).flatten().all(|x| x.is_finite()) {
             self.errors_in_a_row = 0;
         } else {

@@ -229,6 +229,10 @@ impl Separator for ChunkedSeparator {
         Ok(())
     }
 
+    fn is_on_card(&self) -> bool {
+        self.card.is_some()
+    }
+
     fn reset(&mut self) {
         self.history.fill(0.0);
         self.quiet = self.window.input;

@@ -55,6 +55,11 @@ pub trait Separator: Send {
     /// Back to the state after construction, without allocation.
     fn reset(&mut self);
 
+    /// Whether a card does the work. It may fail in mid-stream; the CPU then goes on.
+    fn is_on_card(&self) -> bool {
+        false
+    }
+
     /// Appends the root mean square of each part of the carried state, to be watched over hours; nothing where there
     /// is none.
     fn state_rms(&self, _out: &mut Vec<f32>) {}
@@ -79,6 +84,10 @@ impl Separator for Box<dyn Separator> {
 
     fn reset(&mut self) {
         (**self).reset();
+    }
+
+    fn is_on_card(&self) -> bool {
+        (**self).is_on_card()
     }
 
     fn state_rms(&self, out: &mut Vec<f32>) {

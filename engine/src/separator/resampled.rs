@@ -133,6 +133,10 @@ impl Separator for ResampledSeparator {
         Ok(())
     }
 
+    fn is_on_card(&self) -> bool {
+        self.inner.is_on_card()
+    }
+
     fn reset(&mut self) {
         self.inner.reset();
         self.down.reset();

@@ -18,7 +18,7 @@ use nice_plug::prelude::*;
 use plugin::editor::view::{Snapshot, ViewState, draw};
 use plugin::editor::{DEFAULT_SIZE, theme};
 use plugin::mixer::Peaks;
-use plugin::params::{Model, TributaryParams};
+use plugin::params::{Choice, Device, Model, TributaryParams};
 
 /// Pixels per point: the picture looks well on sharp screens.
 const SCALE: f32 = 2.0;
@@ -99,7 +99,8 @@ fn measured() -> Result<Snapshot, Box<dyn Error>> {
     }
     Ok(Snapshot {
         sample_rate: config.sample_rate,
-        model: Some(Model::Live),
+        choice: Some(Choice { model: Model::Live, device: Device::Cpu }),
+        device: "cpu".into(),
         latency: stream.latency(),
         load: stream.monitor().load.load(Ordering::Relaxed),
         ..Snapshot::default()

@@ -5,20 +5,28 @@ use egui::{
     WidgetInfo, WidgetType, vec2,
 };
 use engine::realtime::LatencyBudget;
+use nice_plug::prelude::ParamSetter;
 
-use super::theme;
 use super::view::Snapshot;
-use crate::params::Model;
+use super::{gesture, theme};
+use crate::params::{Choice, Device, TributaryParams};
 
 /// From here on the load is near the limit.
 const HIGH_LOAD: f32 = 0.7;
 
-/// Draws the bottom line into `rect`. `wanted` is the model that the user has chosen. Returns whether the dropouts are to be forgotten.
-pub fn show(ui: &mut Ui, rect: Rect, snapshot: &Snapshot, wanted: Model, dropouts: u64) -> bool {
+/// Draws the bottom line into `rect`. Returns whether the dropouts are to be forgotten.
+pub fn show(
+    ui: &mut Ui,
+    rect: Rect,
+    setter: &ParamSetter,
+    params: &TributaryParams,
+    snapshot: &Snapshot,
+    dropouts: u64,
+) -> bool {
     let line = UiBuilder::new().max_rect(rect).layout(Layout::left_to_right(Align::Center));
     ui.scope_builder(line, |ui| {
         ui.spacing_mut().item_spacing.x = 6.0;
-        state(ui, snapshot, wanted);
+        state(ui, snapshot, params.choice());
         ui.add_space(14.0);
         let mut clear = false;
         if snapshot.sample_rate > 0 && snapshot.error.is_none() {
@@ -31,6 +39,8 @@ pub fn show(ui: &mut Ui, rect: Rect, snapshot: &Snapshot, wanted: Model, dropout
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
             if snapshot.sample_rate > 0 {
                 value(ui, &format!("{} kHz", f64::from(snapshot.sample_rate) / 1000.0));
+                ui.add_space(14.0);
+                device(ui, setter, params, snapshot);
             }
         });
         clear
@@ -47,8 +57,9 @@ fn value(ui: &mut Ui, text: &str) {
 }
 
 /// A dot and a word, or what is wrong.
-fn state(ui: &mut Ui, snapshot: &Snapshot, wanted: Model) {
-    let waiting = snapshot.model.filter(|&running| running != wanted).map(|running| waiting(running, wanted));
+fn state(ui: &mut Ui, snapshot: &Snapshot, wanted: Choice) {
+    let waiting =
+        snapshot.choice.filter(|&running| running != wanted).map(|running| waiting(running, wanted));
     let (color, text, help) = match (snapshot, &waiting) {
         (Snapshot { error: Some(error), .. }, _) => (theme::BAD, error.as_str(), error.as_str()),
         (Snapshot { failed: true, .. }, _) => {
@@ -69,13 +80,50 @@ fn state(ui: &mut Ui, snapshot: &Snapshot, wanted: Model) {
 }
 
 /// Why the chosen model does not run yet, and what helps.
-fn waiting(running: Model, wanted: Model) -> String {
+fn waiting(running: Choice, wanted: Choice) -> String {
+    let name = |choice: Choice| {
+        let place = match choice.device {
+            _ if running.model != wanted.model => "",
+            Device::Card => " on the card",
+            Device::Cpu => " on the CPU",
+        };
+        format!("{}{place}", choice.model.name())
+    };
     format!(
-        "{} begins when the host restarts the plugin, which it has been asked to do: its latency differs. {} goes \
-         on until then. If nothing happens, switch the plugin off and on, or load the project again.",
-        wanted.name(),
-        running.name()
+        "{} begins when the host restarts the plugin, which it has been asked to do. {} goes on until then. If \
+         nothing happens, switch the plugin off and on, or load the project again.",
+        name(wanted),
+        name(running)
     )
+}
+
+/// Where the network runs. In builds that have a choice, a click takes the other place.
+fn device(ui: &mut Ui, setter: &ParamSetter, params: &TributaryParams, snapshot: &Snapshot) {
+    let text = if snapshot.on_card { "Card" } else { "CPU" };
+    let lost = snapshot.choice.is_some_and(|choice| choice.device == Device::Card) && !snapshot.on_card;
+    let color = if lost { theme::WARN } else { theme::TEXT };
+    let help = match (lost, snapshot.device.starts_with("cpu")) {
+        (true, false) => format!("The card has failed ({}), and the CPU goes on", snapshot.device),
+        _ => snapshot.device.clone(),
+    };
+    let text = RichText::new(text).color(color);
+    match params.device().filter(|_| params.model.value().runs_on_cards()) {
+        Some(param) => {
+            let (other, what) = match param.value() {
+                Device::Card => (Device::Cpu, "the CPU"),
+                Device::Cpu => (Device::Card, "a card, if there is one"),
+            };
+            let response = ui.add(Button::new(text).frame(false));
+            response.widget_info(|| WidgetInfo::labeled(WidgetType::Button, true, format!("Run on {what}")));
+            if response.on_hover_text(format!("{help}. Click to run on {what}")).clicked() {
+                gesture::set(setter, param, other);
+            }
+        }
+        None => {
+            ui.add(Label::new(text).sense(Sense::hover())).on_hover_text(help);
+        }
+    }
+    caption(ui, "Device");
 }
 
 fn milliseconds(frames: u32, sample_rate: u32) -> f64 {

@@ -10,7 +10,7 @@ use egui::{Context, Event, Key, Modifiers, PointerButton, Pos2, RawInput, Rect, 
 use nice_plug::context::gui::GuiContext;
 
 use super::*;
-use crate::params::Model;
+use crate::params::{Choice, Device, Model};
 
 /// What the editor told the host: begin, set and end.
 #[derive(Debug, Clone, PartialEq)]
@@ -154,6 +154,9 @@ impl Bench {
     }
 }
 
+const LIVE: Choice = Choice { model: Model::Live, device: Device::Cpu };
+const STUDIO: Choice = Choice { model: Model::Studio, device: Device::Card };
+
 fn playing() -> Snapshot {
     Snapshot { sample_rate: 48_000, load: 0.5, dropouts: 3, ..Snapshot::default() }
 }
@@ -186,7 +189,7 @@ fn clicking_mute_is_one_gesture() {
 
 #[test]
 fn choosing_a_model_is_one_gesture_and_waits_for_the_host() {
-    let mut bench = Bench::new(Snapshot { model: Some(Model::Live), ..playing() });
+    let mut bench = Bench::new(Snapshot { choice: Some(LIVE), ..playing() });
     assert!(bench.says("Playing"));
     assert_eq!(bench.node(Role::RadioButton, "Model Live").toggled(), Some(Toggled::True));
     bench.click(bench.center(Role::RadioButton, "Model Studio"));
@@ -199,14 +202,34 @@ fn choosing_a_model_is_one_gesture_and_waits_for_the_host() {
     // What is chosen is not chosen again.
     bench.click(bench.center(Role::RadioButton, "Model Studio"));
     assert_eq!(bench.told(), []);
-    bench.snapshot.model = Some(Model::Studio);
+    bench.snapshot.choice = Some(STUDIO);
     bench.frame(Vec::new());
     assert!(bench.says("Playing") && !bench.says("Waiting for restart"));
 }
 
 #[test]
+fn the_device_is_shown_and_chosen_where_there_is_a_choice() {
+    let mut bench = Bench::new(Snapshot { choice: Some(LIVE), ..playing() });
+    assert!(bench.says("CPU") && bench.says("Device"));
+    assert!(!bench.names().contains(&(Role::Button, "Run on the CPU")), "Live has no choice");
+    bench.click(bench.center(Role::RadioButton, "Model Studio"));
+    bench.snapshot = Snapshot { choice: Some(STUDIO), on_card: true, device: "cuda".into(), ..playing() };
+    bench.told();
+    bench.frame(Vec::new());
+    bench.click(bench.center(Role::Button, "Run on the CPU"));
+    let id = "device".to_owned();
+    assert_eq!(bench.told(), [Told::Begin(id.clone()), Told::Set(id.clone(), 1.0), Told::End(id)]);
+    bench.frame(Vec::new());
+    assert!(bench.says("Waiting for restart"));
+    bench.snapshot.choice = Some(Choice { device: Device::Cpu, ..STUDIO });
+    bench.frame(Vec::new());
+    assert!(bench.says("Playing"));
+    bench.node(Role::Button, "Run on a card, if there is one");
+}
+
+#[test]
 fn the_keyboard_chooses_a_model() {
-    let mut bench = Bench::new(Snapshot { model: Some(Model::Live), ..playing() });
+    let mut bench = Bench::new(Snapshot { choice: Some(LIVE), ..playing() });
     for _ in 0..40 {
         bench.press(Key::Tab);
         if bench.focus.as_deref() == Some("Model Studio") {

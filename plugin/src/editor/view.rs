@@ -11,7 +11,7 @@ use nice_plug::prelude::*;
 use super::ballistics::Ballistics;
 use super::{footer, header, strip, theme};
 use crate::mixer::Peaks;
-use crate::params::{Model, TributaryParams};
+use crate::params::{Choice, TributaryParams};
 use crate::status::Status;
 
 const MARGIN: f32 = 14.0;
@@ -28,8 +28,12 @@ pub struct Snapshot {
     pub peaks: Peaks,
     /// The host's rate, Hz; 0 while the plugin is not active.
     pub sample_rate: u32,
-    /// The model that runs; `None` while none does.
-    pub model: Option<Model>,
+    /// What runs; `None` while nothing does.
+    pub choice: Option<Choice>,
+    /// A card does the work at this moment.
+    pub on_card: bool,
+    /// Where the stream was begun, and why there.
+    pub device: String,
     /// The latency, part by part.
     pub latency: LatencyBudget,
     /// The host is bouncing.
@@ -53,7 +57,8 @@ impl Snapshot {
         let mut snapshot = Self {
             peaks: status.meters.take(),
             sample_rate: session.sample_rate,
-            model: session.model,
+            choice: session.choice,
+            device: session.device,
             latency: session.latency,
             offline: session.offline,
             error: session.error,
@@ -63,6 +68,7 @@ impl Snapshot {
             snapshot.load = monitor.load.load(Ordering::Relaxed);
             snapshot.dropouts = monitor.dropouts.load(Ordering::Relaxed);
             snapshot.missing_frames = monitor.missing_frames.load(Ordering::Relaxed);
+            snapshot.on_card = monitor.on_card.load(Ordering::Relaxed);
             snapshot.failed = monitor.failed.load(Ordering::Relaxed);
         }
         snapshot
@@ -128,7 +134,7 @@ pub fn draw(
     let rect = area.with_min_y(area.bottom() - FOOTER_HEIGHT);
     // The window's corner is for resizing.
     let rect = rect.with_max_x(rect.right() - 6.0);
-    if footer::show(ui, rect, snapshot, params.model.value(), dropouts) {
+    if footer::show(ui, rect, setter, params, snapshot, dropouts) {
         state.cleared = snapshot.dropouts;
     }
 }

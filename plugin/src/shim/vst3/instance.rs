@@ -4,7 +4,6 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use nice_plug::prelude::Param;
 use nice_plug::wrapper::vst3::Wrapper;
 use vst3::Steinberg::Vst::BusDirections_::{kInput, kOutput};
 use vst3::Steinberg::Vst::CString;
@@ -14,7 +13,7 @@ use vst3::Steinberg::Vst::*;
 use vst3::Steinberg::*;
 use vst3::{Class, ComPtr, ComRef};
 
-use crate::params::MODEL_ID;
+use crate::params::{DEVICE_ID, MODEL_ID};
 use crate::restart::Restart;
 use crate::shim::keeper;
 use crate::shim::scratch::{Channels, Layout, MAX_BUSES, Scratch};
@@ -24,7 +23,7 @@ use crate::{MAX_BLOCK, Tributary};
 const MAX_STATE_BYTES: i64 = 1 << 20;
 
 /// nice-plug's number for the parameter that chooses the model: the hash of its id.
-const MODEL: ParamID = hash(MODEL_ID);
+const RESTARTING: [(ParamID, &str); 2] = [(hash(MODEL_ID), MODEL_ID), (hash(DEVICE_ID), DEVICE_ID)];
 
 /// nice-plug's own is private.
 const fn hash(id: &str) -> ParamID {
@@ -222,17 +221,17 @@ impl IEditControllerTrait for Instance {
         createView(name: FIDString) -> *mut IPlugView;
     }
 
-    /// While it plays, nice-plug leaves changes to `process`. But the model is chosen here, on the main thread,
-    /// where a restart can be asked for, and must be known when the host restarts.
+    /// While it plays, nice-plug leaves changes to `process`. But what runs is chosen here, on the main thread, where a
+    /// restart can be asked for, and must be known when the host restarts.
     unsafe fn setParamNormalized(&self, id: ParamID, value: ParamValue) -> tresult {
         // SAFETY: no pointers.
         let result = unsafe { self.inner.setParamNormalized(id, value) };
-        if id == MODEL
+        if let Some((_, name)) = RESTARTING.iter().find(|(known, _)| *known == id)
             && let Some(restart) = &self.restart
+            && let Some(param) = restart.params().restarting(name)
         {
-            let model = restart.params().model.as_ptr();
             // SAFETY: the parameters live as long as `restart`; this stores a number.
-            unsafe { model._internal_set_normalized_value((value as f32).clamp(0.0, 1.0)) };
+            unsafe { param._internal_set_normalized_value((value as f32).clamp(0.0, 1.0)) };
             self.restart_if_due();
         }
         result
