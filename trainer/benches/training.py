@@ -4,6 +4,9 @@
 compute the same: on weights that the trainer wrote, outputs and all gradients must agree. Then the two take turns, and
 the medians over all their steps are compared.
 
+On a machine with an NVIDIA card and PyTorch, without building anything: `training.py --trainer ./start.sh --device cuda`,
+with --precision f32, tf32 or bf16 for both sides.
+
 A step is forward, mean square error, backward, Adam. The network is stated here anew, channels first as PyTorch wants
 it, in PyTorch's own layers.
 """
@@ -198,7 +201,9 @@ def read_tensors(path):
 def trainer(arguments, threads, architecture, *options):
     """The trainer's answer to `bench-training` with these options."""
     command = [arguments.trainer, "bench-training", "--architecture", json.dumps(architecture)]
-    command += ["--threads", str(threads), *map(str, options)]
+    command += ["--threads", str(threads), "--device", arguments.device, *map(str, options)]
+    if arguments.precision != "f32":
+        command += ["--precision", arguments.precision]
     # candle has threads of its own beside ours.
     environment = {**os.environ, "CANDLE_NUM_THREADS": str(threads)}
     return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment).stdout
@@ -209,7 +214,8 @@ def check_same_network(arguments, architecture):
     still = {**architecture, "dropout": 0.0}
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "reference.safetensors")
-        trainer(arguments, 2, still, "--batch", 2, "--frames", 20000, "--reference", path)
+        exact = argparse.Namespace(**{**vars(arguments), "precision": "f32"})
+        trainer(exact, 2, still, "--batch", 2, "--frames", 20000, "--reference", path)
         written = read_tensors(path)
     network = build(still)
     prefix = "weight/unets.joint."
@@ -237,20 +243,27 @@ def check_same_network(arguments, architecture):
         sys.exit("error: the two networks do not compute the same")
 
 
-def time_torch(architecture, batch, input_frames, output_frames, steps, threads):
+def time_torch(architecture, batch, input_frames, output_frames, steps, threads, device, precision):
     """Prints the seconds of each step, the first one left out, as the trainer does."""
     torch.set_num_threads(threads)
     torch.manual_seed(1)
-    network = build(architecture).train()
+    torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
+    torch.backends.cudnn.allow_tf32 = precision == "tf32"
+    network = build(architecture).to(device).train()
     optimizer = torch.optim.Adam(network.parameters(), lr=1e-3)
-    mixture = torch.rand(batch, 2, input_frames) * 0.6 - 0.3
-    target = torch.rand(batch, STEMS, 2, output_frames) * 0.6 - 0.3
+    mixture = torch.rand(batch, 2, input_frames, device=device) * 0.6 - 0.3
+    target = torch.rand(batch, STEMS, 2, output_frames, device=device) * 0.6 - 0.3
+    kind = torch.device(device).type
     seconds = []
     for _ in range(steps + 1):
         begun = time.perf_counter()
         optimizer.zero_grad(set_to_none=True)
-        F.mse_loss(network(mixture), target).backward()
+        with torch.autocast(kind, torch.bfloat16, enabled=precision == "bf16"):
+            loss = F.mse_loss(network(mixture).float(), target)
+        loss.backward()
         optimizer.step()
+        if kind == "cuda":
+            torch.cuda.synchronize()
         seconds.append(time.perf_counter() - begun)
     print(json.dumps({"seconds": seconds[1:]}))
 
@@ -264,7 +277,9 @@ def compare(arguments, name, threads):
         sizes = ["--batch", batch, "--frames", frames, "--steps", arguments.steps]
         result = json.loads(trainer(arguments, threads, architecture, *sizes))
         ours += result["seconds"]
-        task = [architecture, batch, result["input_frames"], result["output_frames"], arguments.steps, threads]
+        frames_of = [result["input_frames"], result["output_frames"]]
+        where = [arguments.device, arguments.precision]
+        task = [architecture, batch, *frames_of, arguments.steps, threads, *where]
         command = [sys.executable, __file__, "--torch-side", json.dumps(task)]
         run = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
         theirs += json.loads(run.stdout)["seconds"]
@@ -296,13 +311,18 @@ def main():
     parser.add_argument("--steps", type=int, default=2, help="timed steps in each turn")
     parser.add_argument("--batch", type=int, help="excerpts a step, instead of the case's")
     parser.add_argument("--seconds", type=float, help="length of an excerpt, instead of the case's")
+    parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N, for both sides")
+    parser.add_argument("--precision", choices=["f32", "tf32", "bf16"], default="f32", help="of both sides, on a card")
     parser.add_argument("--torch-side", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.torch_side:
         return time_torch(*json.loads(arguments.torch_side))
     if not arguments.trainer:
         parser.error("--trainer is needed; `cargo xtask bench training` gives it")
-    print(f"{processor()}, {os.cpu_count()} cores; PyTorch {torch.__version__}")
+    place = f"{processor()}, {os.cpu_count()} cores"
+    if arguments.device != "cpu":
+        place = f"{torch.cuda.get_device_name(arguments.device)}, {arguments.precision}"
+    print(f"{place}; PyTorch {torch.__version__}")
     for name in arguments.cases:
         print(f"{name}: {json.dumps(CASES[name][0])}")
         check_same_network(arguments, CASES[name][0])

@@ -237,6 +237,11 @@ fn pack(workspace: &Workspace, built: &Workspace) -> Result<()> {
     let script = folder.join("start.sh");
     fs::write(&script, include_str!("cuda/start.sh"))
         .with_context(|| format!("cannot write {}", script.display()))?;
+    // What training and its comparison with PyTorch need.
+    copy_folder(&workspace.root.join("trainer/recipes"), &folder.join("recipes"))?;
+    let comparison = workspace.root.join("trainer/benches/training.py");
+    fs::copy(&comparison, folder.join("training.py"))
+        .with_context(|| format!("cannot copy {}", comparison.display()))?;
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;

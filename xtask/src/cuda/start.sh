@@ -1,5 +1,9 @@
 #!/bin/sh
-# Runs the trainer on a machine with an NVIDIA card: ./start.sh separate SONG.wav -o out --checkpoint studio --device cuda
+# Runs the trainer on a machine with an NVIDIA card:
+#   ./start.sh selftest --device cuda --json selftest.json
+#   ./start.sh train recipes/studio.toml --device cuda --minutes 9     (and again with --resume)
+#   ./start.sh separate SONG.wav -o out --checkpoint studio --device cuda
+#   python3 training.py --trainer ./start.sh --device cuda --threads 16
 # CUDA's libraries (cublas, cudart, nvrtc, curand) come from CUDA_LIBRARIES, from the system, or from the wheels
 # that PyTorch brings; the driver's own libcuda.so.1 comes with the driver.
 set -e
