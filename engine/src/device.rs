@@ -66,7 +66,7 @@ pub enum MatmulPrecision {
     F32,
     /// Factors are rounded to 10 bits behind the point, sums are f32.
     Tf32,
-    /// Factors and results are rounded to 7 bits behind the point. Weights, gradients and everything else stay f32.
+    /// Factors and results are rounded to 7 bits behind the point, in the backward pass, too; everything else stays f32.
     Bf16,
 }
 
@@ -155,15 +155,27 @@ pub fn pick_or_cpu(choice: DeviceChoice) -> Picked {
     pick(choice).unwrap_or_else(|error| Picked { device: Device::Cpu, why: format!("cpu: {error}") })
 }
 
-/// Bytes of a card's memory that are taken, by this process and all others; `None` if it is no card that tells.
-pub fn memory_taken(device: &Device) -> Option<u64> {
+/// Bytes of a card's memory that are taken, by this process and all others, and bytes in all; `None` if it is no card that
+/// tells.
+pub fn card_memory(device: &Device) -> Option<(u64, u64)> {
     #[cfg(feature = "cuda")]
     if let Device::Cuda(card) = device {
         let (free, total) = card.cuda_stream().context().mem_get_info().ok()?;
-        return Some((total - free) as u64);
+        return Some(((total - free) as u64, total as u64));
     }
     let _ = device;
     None
+}
+
+/// NVIDIA cards that this process sees.
+pub fn cuda_cards() -> usize {
+    #[cfg(feature = "cuda")]
+    return candle_core::cuda::cudarc::driver::CudaContext::device_count()
+        .ok()
+        .and_then(|count| usize::try_from(count).ok())
+        .unwrap_or(0);
+    #[cfg(not(feature = "cuda"))]
+    0
 }
 
 /// The same device with handles of its own: those of a card must not be shared by threads that work at the same time.

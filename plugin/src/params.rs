@@ -22,6 +22,9 @@ pub const MODEL_ID: &str = "model";
 /// The id of [`TributaryParams::device`].
 pub const DEVICE_ID: &str = "device";
 
+/// Whether this build can run networks on a card, so that there is something to choose.
+pub const HAS_DEVICES: bool = cfg!(any(feature = "cuda", test));
+
 /// All parameters, and what is saved with them.
 #[derive(Params)]
 pub struct TributaryParams {
@@ -139,9 +142,15 @@ impl Choice {
     }
 }
 
-/// States from before there was a choice mean the default, not what the instance happens to have chosen.
+/// States from before there was a choice mean the defaults, not what the instance happens to have chosen.
 pub fn filter_state(state: &mut PluginState) {
-    state.params.entry(MODEL_ID.to_owned()).or_insert_with(|| ParamValue::String("live".to_owned()));
+    let mut default = |id: &str, value: &str| {
+        state.params.entry(id.to_owned()).or_insert_with(|| ParamValue::String(value.to_owned()));
+    };
+    default(MODEL_ID, "live");
+    if HAS_DEVICES {
+        default(DEVICE_ID, "card");
+    }
 }
 
 impl Default for TributaryParams {
@@ -269,6 +278,7 @@ mod tests {
 
     #[test]
     fn parameter_ids_never_change() {
+        // Builds without cards lack the last; tests have it.
         let ids: Vec<_> = TributaryParams::default().param_map().into_iter().map(|(id, ..)| id).collect();
         let expected = [
             "drums_gain",

@@ -7,7 +7,7 @@ use engine::checkpoint::Checkpoint;
 use engine::device::{DeviceChoice, pick_or_cpu};
 use engine::realtime::{Stream, StreamConfig};
 
-use crate::params::{Choice, Device, Model};
+use crate::params::{Choice, Device, HAS_DEVICES, Model};
 
 /// The weights, part of the plugin's own file: no download, no path, no network.
 fn embedded(model: Model) -> &'static [u8] {
@@ -33,7 +33,12 @@ fn checkpoint(model: Model) -> Result<&'static Checkpoint, String> {
 /// A separator and where it runs, with the reason: on a card if that is chosen and this build and machine have one that
 /// can run the network, else on the CPU.
 fn separator(checkpoint: &Checkpoint, device: Device) -> Result<(Box<dyn Separator>, String), String> {
-    let mut why = "cpu: chosen, or the only place for this model".to_owned();
+    let mut why = match checkpoint.runs_on_cards() {
+        false => "cpu: this model works hop by hop, which a card is too far away for",
+        true if HAS_DEVICES => "cpu: chosen",
+        true => "cpu: this is the plugin for the CPU; \"Tributary CUDA\" is the one for cards",
+    }
+    .to_owned();
     if device == Device::Card {
         let picked = pick_or_cpu(DeviceChoice::Auto);
         match checkpoint.separator_on(&picked.device) {
@@ -122,5 +127,7 @@ mod tests {
         assert!(!separator.is_on_card() && why.contains("no CUDA"), "{why}");
         let (_, why) = super::separator(checkpoint(Model::Studio).unwrap(), Device::Cpu).unwrap();
         assert!(why.contains("chosen"), "{why}");
+        let (_, why) = super::separator(checkpoint(Model::Live).unwrap(), Device::Cpu).unwrap();
+        assert!(why.contains("hop by hop"), "{why}");
     }
 }

@@ -3,7 +3,7 @@
 use anyhow::ensure;
 use candle_core::Device;
 use engine::checkpoint::Checkpoint;
-use engine::device::{DeviceChoice, MatmulPrecision, Picked, pick, pick_or_cpu, set_matmul_precision};
+use engine::device::{DeviceChoice, MatmulPrecision, Picked, cuda_cards, pick, set_matmul_precision};
 
 use crate::exit::WrongUse;
 
@@ -33,17 +33,10 @@ impl Args {
         Ok(picked)
     }
 
-    /// The same for one of several processes on this machine: each takes the card of its own number, counted on from
-    /// the one that was asked for.
+    /// The same for one of several processes on this machine: they take the cards that they see in turn, the first the
+    /// one that was asked for.
     pub fn for_process(self, rank: usize) -> Self {
-        let device = match self.device {
-            DeviceChoice::Cuda(first) => DeviceChoice::Cuda(first + rank),
-            DeviceChoice::Auto if pick_or_cpu(DeviceChoice::Auto).device.is_cuda() => {
-                DeviceChoice::Cuda(rank)
-            }
-            other => other,
-        };
-        Self { device, ..self }
+        Self { device: in_turn(self.device, rank, cuda_cards()), ..self }
     }
 
     /// What [`Self::pick`] has picked, or the CPU if it is a card that cannot run this checkpoint's network.
@@ -60,5 +53,33 @@ impl Args {
             WrongUse(format!("--device {}: {why}; say cpu or auto", self.device))
         );
         Ok(Picked { device: Device::Cpu, why: format!("cpu: {why}") })
+    }
+}
+
+fn in_turn(choice: DeviceChoice, rank: usize, cards: usize) -> DeviceChoice {
+    match choice {
+        DeviceChoice::Cuda(first) if cards > 0 && rank > 0 => DeviceChoice::Cuda((first + rank) % cards),
+        DeviceChoice::Auto if cards > 0 && rank > 0 => DeviceChoice::Cuda(rank % cards),
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn processes_take_cards_in_turn() {
+        use DeviceChoice::{Auto, Cpu, Cuda};
+        let taken = |choice, cards| [0, 1, 2, 3].map(|rank| in_turn(choice, rank, cards));
+        assert_eq!(taken(Cuda(0), 4), [Cuda(0), Cuda(1), Cuda(2), Cuda(3)]);
+        assert_eq!(taken(Cuda(1), 2), [Cuda(1), Cuda(0), Cuda(1), Cuda(0)]);
+        // Each sees only its own.
+        assert_eq!(taken(Cuda(0), 1), [Cuda(0); 4]);
+        assert_eq!(taken(Auto, 2), [Auto, Cuda(1), Cuda(0), Cuda(1)]);
+        assert_eq!(taken(Auto, 0), [Auto; 4]);
+        // That there is none is for `pick` to say.
+        assert_eq!(taken(Cuda(7), 2)[0], Cuda(7));
+        assert_eq!(taken(Cpu, 2), [Cpu; 4]);
     }
 }

@@ -4,12 +4,14 @@
 #[allow(dead_code)]
 mod common;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use common::{assert_done, errors, run};
 use safetensors::SafeTensors;
+
+const TRAINER: &str = env!("CARGO_BIN_EXE_trainer");
 
 const SEED_NETWORK: &str = r#"name = "wave_unet_dpt"
 features = 8
@@ -32,7 +34,8 @@ time_hidden = 8
 band_hidden = 8
 mask_hidden = 8"#;
 
-/// A batch of four, two of them to a step.
+/// A batch of four, two of them to a step. Adam divides each weight's gradient by its own size: where that is almost
+/// nothing, `epsilon` keeps rounding from becoming a step.
 fn write_recipe(folder: &Path, name: &str, architecture: &str) {
     let chunk = "[chunk]\nhop = 2048\nlookahead = 512\ncrossfade = 256\ncontext = 2048";
     let (chunk, seconds) = if architecture == LIVE_NETWORK { ("", 0.3) } else { (chunk, 0.0) };
@@ -59,7 +62,8 @@ fn write_recipe(folder: &Path, name: &str, architecture: &str) {
         gain = [0.5, 1.2]
         [optimizer]
         accumulate = 2
-        rate = 5e-4
+        rate = 2e-4
+        epsilon = 1e-5
         clip = 1.0
         ema = 0.9
         [validation]
@@ -72,13 +76,18 @@ fn write_recipe(folder: &Path, name: &str, architecture: &str) {
     std::fs::write(folder.join(format!("{name}.toml")), recipe).unwrap();
 }
 
-fn two_processes(folder: &Path, arguments: &[&str]) -> Command {
+/// `mpirun` with two of a program.
+fn two_of(folder: &Path, program: &[&str]) -> Command {
     let mut command = Command::new("mpirun");
     command.current_dir(folder).args(["-np", "2", "--oversubscribe", "--bind-to", "none"]);
     // Containers have no other user.
     command.env("OMPI_ALLOW_RUN_AS_ROOT", "1").env("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1");
-    command.arg(env!("CARGO_BIN_EXE_trainer")).args(arguments);
+    command.args(program);
     command
+}
+
+fn two_processes(folder: &Path, arguments: &[&str]) -> Command {
+    two_of(folder, &[&[TRAINER], arguments].concat())
 }
 
 fn run_two(folder: &Path, arguments: &[&str]) -> Output {
@@ -167,13 +176,80 @@ fn two_processes_that_are_killed_and_resumed_end_with_the_same_bits() {
         assert!(begun.elapsed() < Duration::from_secs(120), "seven steps take too long");
         std::thread::sleep(Duration::from_millis(2));
     }
-    child.kill().unwrap();
-    child.wait().unwrap();
+    // One of the two; mpirun ends the other, and waits for it.
+    kill_a_trainer_in(folder);
+    assert!(!child.wait().unwrap().success());
     assert!(of_kind(folder, "killed", "step").len() < 20, "it ended before it could be killed");
 
     assert_done(&run_two(folder, &["train", "killed.toml", "--resume"]));
     assert_eq!(of_kind(folder, "killed", "step").len(), 20);
     assert!(state(folder, "whole") == state(folder, "killed"), "weights, moments or averages differ");
+}
+
+/// Kills one process of the trainer that works in this folder.
+fn kill_a_trainer_in(folder: &Path) {
+    let folder = folder.canonicalize().unwrap();
+    let processes = std::fs::read_dir("/proc").unwrap().flatten().map(|entry| entry.path());
+    let works_here = |process: &PathBuf| {
+        std::fs::read_link(process.join("cwd")).is_ok_and(|cwd| cwd == folder)
+            && std::fs::read_to_string(process.join("comm")).is_ok_and(|name| name.trim() == "trainer")
+    };
+    let process = processes.filter(works_here).last().expect("a trainer is at work");
+    let id = process.file_name().unwrap().to_owned();
+    assert!(Command::new("kill").arg("-KILL").arg(id).status().unwrap().success());
+}
+
+#[test]
+fn two_processes_stop_together_and_a_dry_run_writes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    write_recipe(folder, "short", SEED_NETWORK);
+    let tried = run_two(folder, &["train", "short.toml", "--dry-run"]);
+    assert_done(&tried);
+    let said = String::from_utf8_lossy(&tried.stdout).into_owned();
+    assert!(
+        said.contains("data for each process") && said.matches("nothing was written").count() == 1,
+        "{said}"
+    );
+    assert!(!folder.join("runs").exists());
+
+    assert_done(&run_two(folder, &["train", "short.toml", "--minutes", "0"]));
+    assert_eq!(of_kind(folder, "short", "step").len(), 1);
+
+    // From here on no step changes anything, so that only the first validation is better than none.
+    let text = std::fs::read_to_string(folder.join("short.toml")).unwrap();
+    let stuck = text
+        .replace("rate = 2e-4", "rate = 1e-30\nfinal_rate = 1e-30")
+        .replace("ema = 0.9", "ema = 0.0")
+        .replace("every = 10", "every = 2\npatience = 2");
+    std::fs::write(folder.join("short.toml"), stuck).unwrap();
+    assert_done(&run_two(folder, &["train", "short.toml", "--resume"]));
+    assert_eq!(of_kind(folder, "short", "validation").len(), 3);
+    assert_eq!(of_kind(folder, "short", "step").len(), 6);
+}
+
+/// `$RANK` in the arguments is the process's number.
+fn run_two_differing(folder: &Path, arguments: &str) -> Output {
+    let line = format!("RANK=$OMPI_COMM_WORLD_RANK; exec \"$0\" {arguments}");
+    two_of(folder, &["sh", "-c", &line, TRAINER]).output().expect("mpirun starts")
+}
+
+#[test]
+fn processes_that_see_different_things_do_not_train_nor_wait_for_each_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    for name in ["recipe", "0"] {
+        write_recipe(folder, name, SEED_NETWORK);
+    }
+    // Only the first has a state to go on from.
+    assert_done(&run_two(folder, &["train", "recipe.toml", "--minutes", "0", "--runs", "runs0"]));
+    let apart = run_two_differing(folder, "train recipe.toml --resume --runs runs$RANK");
+    assert_eq!(apart.status.code(), Some(1), "{}", errors(&apart));
+    assert!(errors(&apart).contains("one folder that all of them see"), "{}", errors(&apart));
+    // Only the first has a recipe.
+    let missing = run_two_differing(folder, "train $RANK.toml");
+    assert!(!missing.status.success());
+    assert!(errors(&missing).contains("1.toml"), "{}", errors(&missing));
 }
 
 #[test]

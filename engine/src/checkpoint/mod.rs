@@ -21,7 +21,9 @@ use crate::device::with_own_handles;
 use crate::error::root_cause;
 use crate::files::write_atomically;
 use crate::model::{Architecture, BandDpt, Network, Params};
-use crate::separator::{self, ChunkPlan, ChunkedSeparator, ReferenceStream, StreamingSeparator};
+use crate::separator::{
+    self, ChunkPlan, ChunkedSeparator, ReferenceStream, StreamingSeparator, WINDOWS_AT_ONCE,
+};
 use crate::{Error, Result, Separator, Stem};
 
 /// The header's key in the safetensors metadata.
@@ -165,6 +167,11 @@ impl Checkpoint {
         !self.header.architecture.streams()
     }
 
+    /// Windows that the network can take at once without hearing one in another.
+    pub fn windows_at_once(&self) -> usize {
+        if self.header.architecture.mixes_items() { 1 } else { WINDOWS_AT_ONCE }
+    }
+
     /// As [`Self::separator`], on this device.
     ///
     /// # Errors
@@ -191,7 +198,7 @@ impl Checkpoint {
             let network = self.network_on(&device)?;
             // A card keeps to the order of one thread's work only, and the network will run in another.
             device.synchronize()?;
-            separator.use_card(network, device)?;
+            separator.use_card(network, device, self.windows_at_once())?;
         }
         Ok(Box::new(separator))
     }

@@ -46,7 +46,7 @@ impl Architecture {
         matches!(self, Self::BandDpt(_))
     }
 
-    /// Whether training sees the items of a batch together, by the statistics of all or by a recurrence from one to
+    /// Whether the network sees the items of a batch together when it is trained, and possibly later, too: by the statistics of all or by a recurrence from one to
     /// the next, so that a batch cannot be divided.
     pub fn mixes_items(&self) -> bool {
         match self {

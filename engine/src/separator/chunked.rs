@@ -17,7 +17,7 @@ use crate::{Error, Result, STEMS};
 const SILENCE: f32 = 1e-7;
 
 /// Windows that a card gets at once where they need not be given out as they come: enough to keep it busy.
-const WINDOWS_AT_ONCE: usize = 8;
+pub const WINDOWS_AT_ONCE: usize = 8;
 
 /// Runs a network on overlapping windows. Before the stream's start there is silence.
 ///
@@ -92,15 +92,17 @@ impl ChunkedSeparator {
     /// Runs the same network on a card from now on. When the card fails, the window in which it does is done again on
     /// the CPU, as are all that follow, so that the stream goes on without a gap.
     ///
+    /// It gets at most `at_once` windows at a time; a network that mixes the items of a batch can take only one.
+    ///
     /// One window of silence is run right away, so that the first of the stream does not wait for kernels.
     ///
     /// # Errors
     /// The card cannot even run that; the separator then stays on the CPU.
-    pub fn use_card(&mut self, network: Arc<dyn Network>, device: Device) -> Result<()> {
+    pub fn use_card(&mut self, network: Arc<dyn Network>, device: Device, at_once: usize) -> Result<()> {
         let silence = vec![0.0; self.history.len()];
         // Not in the pool that stays: that is made where the stream runs, and takes its thread's priority.
         alone(&mut None, || separate_windows(network.as_ref(), &device, &silence, self.window))??;
-        self.card = Some(Card { network, device, at_once: WINDOWS_AT_ONCE });
+        self.card = Some(Card { network, device, at_once: at_once.max(1) });
         Ok(())
     }
 

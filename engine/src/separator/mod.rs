@@ -9,7 +9,7 @@ mod reference;
 mod resampled;
 mod streaming;
 
-pub use chunked::ChunkedSeparator;
+pub use chunked::{ChunkedSeparator, WINDOWS_AT_ONCE};
 pub use host_rate::{HostRate, at_rate};
 pub use plan::ChunkPlan;
 pub use reference::ReferenceStream;

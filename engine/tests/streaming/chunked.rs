@@ -6,10 +6,12 @@ use std::sync::{Arc, Mutex};
 
 use candle_core::{Device, Tensor};
 use engine::audio::AudioBuffer;
-use engine::model::{Mode, Network, Window};
+use engine::checkpoint::{Checkpoint, FORMAT, Header, Provenance};
+use engine::model::layers::Recurrence;
+use engine::model::{Architecture, Mode, Network, Params, WaveUnetDptConfig, Window};
 use engine::realtime::{Stream, StreamConfig};
-use engine::separator::{ChunkPlan, ChunkedSeparator, offline};
-use engine::{STEMS, Separator};
+use engine::separator::{ChunkPlan, ChunkedSeparator, WINDOWS_AT_ONCE, offline};
+use engine::{STEMS, Separator, Stem};
 
 use crate::networks::Filters;
 use crate::support::Noise;
@@ -273,7 +275,9 @@ fn a_card_that_fails_in_mid_stream_leaves_no_trace_in_the_stems() {
     for (card, same) in [(Filters::consistent(), true), (Filters::inconsistent(), false)] {
         let card = Arc::new(FailsAfter { network: card, windows: AtomicUsize::new(1 + 4) });
         let mut separator = separator(Filters::consistent(), PLAN);
-        separator.use_card(card.clone(), Device::Cpu).expect("the first window is within its life");
+        separator
+            .use_card(card.clone(), Device::Cpu, WINDOWS_AT_ONCE)
+            .expect("the first window is within its life");
         let stems = separate(&mut separator, &mixture);
         assert_eq!(card.windows.load(SeqCst), 0);
         assert_eq!(stems == expected, same);
@@ -284,8 +288,54 @@ fn a_card_that_fails_in_mid_stream_leaves_no_trace_in_the_stems() {
     }
     let dead = Arc::new(FailsAfter { network: Filters::consistent(), windows: AtomicUsize::new(0) });
     let mut separator = separator(Filters::consistent(), PLAN);
-    assert!(separator.use_card(dead, Device::Cpu).is_err());
+    assert!(separator.use_card(dead, Device::Cpu, WINDOWS_AT_ONCE).is_err());
     assert!(separate(&mut separator, &mixture) == expected);
+}
+
+/// The LSTM along the batch, as the seed was released, hears each item in the next.
+#[test]
+fn a_network_that_mixes_items_gets_its_windows_one_by_one_on_a_card_too() {
+    let mixture = noise(8, 44_100);
+    for (recurrence, at_once) in [(Recurrence::Frame, 1), (Recurrence::Time, WINDOWS_AT_ONCE)] {
+        let config = WaveUnetDptConfig { features: 8, levels: 3, recurrence, ..Default::default() };
+        let architecture = Architecture::WaveUnetDpt(config);
+        let params = Params::fresh(7, &Device::Cpu);
+        let network = architecture.build(&params).unwrap();
+        let tensors =
+            params.into_variables().into_iter().map(|(name, p)| (name, p.var.as_detached_tensor())).collect();
+        let plan = ChunkPlan { hop: 2_048, lookahead: 512, crossfade: 256, context: 2_048 };
+        let provenance = Provenance {
+            data: String::new(),
+            data_licence: String::new(),
+            recipe: String::new(),
+            seed: 0,
+            steps: 0,
+            trainer: String::new(),
+            date: String::new(),
+        };
+        let header = Header {
+            format: FORMAT,
+            architecture,
+            sample_rate: RATE,
+            channels: 2,
+            stems: Stem::ALL.to_vec(),
+            consistency: true,
+            chunk: Some(plan),
+            provenance,
+            metrics: Vec::new(),
+        };
+        let checkpoint = Checkpoint::new(header, tensors, "test").unwrap();
+        assert_eq!(checkpoint.windows_at_once(), at_once);
+        let chunked = || ChunkedSeparator::new(network.clone(), RATE, plan).unwrap();
+        let mut on_card = chunked();
+        on_card.use_card(network.clone(), Device::Cpu, checkpoint.windows_at_once()).unwrap();
+        let (expected, found) = (separate(&mut chunked(), &mixture), separate(&mut on_card, &mixture));
+        for (expected, found) in expected.iter().zip(&found) {
+            for (x, y) in expected.iter().flatten().zip(found.iter().flatten()) {
+                assert!((x - y).abs() < 1e-5, "{recurrence:?}: {x} and {y}");
+            }
+        }
+    }
 }
 
 /// What a network is asked for, and how often.
@@ -325,7 +375,7 @@ fn offline_a_card_gets_several_windows_at_once_and_fewer_when_its_memory_is_shor
     for (most, first) in [(usize::MAX, vec![1, 8]), (5, vec![1, 8, 1, 1])] {
         let card = Arc::new(Counted { network: Filters::consistent(), calls: Mutex::default(), most });
         let mut separator = separator(Filters::consistent(), PLAN);
-        separator.use_card(card.clone(), Device::Cpu).unwrap();
+        separator.use_card(card.clone(), Device::Cpu, WINDOWS_AT_ONCE).unwrap();
         let mut progress = Vec::new();
         let stems = offline::separate(&mut separator, &mixture, |done, _| progress.push(done)).unwrap();
         assert!(stems == expected);

@@ -29,6 +29,16 @@ in_both_hosts! {
         Ok(())
     }
 
+    fn the_parameters_are_those_that_projects_know(format: Format) {
+        let names: Vec<String> = load(format)?.parameters()?.into_iter().map(|it| it.name).collect();
+        let stems = ["Drums", "Bass", "Other", "Vocals"];
+        let strips = stems.iter().flat_map(|stem| ["Gain", "Mute", "Solo"].map(|it| format!("{stem} {it}")));
+        let expected: Vec<String> =
+            strips.chain(["Bypass", "Stem Outputs", "Model"].map(str::to_owned)).collect();
+        ensure!(names == expected, "{names:?}");
+        Ok(())
+    }
+
     fn a_state_that_is_none_is_refused_and_changes_nothing(format: Format) {
         let mut plugin = activate(format, Setup::offline(MODEL_RATE, 512))?;
         let valid = plugin.save()?;

@@ -2,13 +2,13 @@
 
 use std::time::Instant;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use candle_core::{Device, Tensor};
 use engine::audio::AudioBuffer;
-use engine::device::{MatmulPrecision, memory_taken, set_matmul_precision};
+use engine::device::{MatmulPrecision, card_memory, set_matmul_precision};
 use engine::model::{Architecture, Mode, Params};
 use engine::separator::offline::separate;
-use engine::{STEMS, Separator as _};
+use engine::{STEMS, Separator};
 use serde_json::{Value, json};
 
 use super::rounding;
@@ -62,8 +62,8 @@ pub fn measure(device: &Device, deadline: Instant) -> anyhow::Result<Vec<Value>>
             let (text, figures) = job(device, &amount).unwrap_or_else(|error| {
                 (format!("failed: {error:#}"), json!({ "error": format!("{error:#}") }))
             });
-            let taken = match memory_taken(device) {
-                Some(bytes) => bytes,
+            let taken = match card_memory(device) {
+                Some((taken, _)) => taken,
                 None => memory::resident(&mut sysinfo::System::new()).unwrap_or(0),
             };
             println!("{what:<32}{precision:>10}  {text}; {:.1} GB of memory taken", taken as f64 / 1e9);
@@ -119,6 +119,7 @@ fn with_studio(device: &Device, amount: &Amount) -> anyhow::Result<(String, Valu
         separator.process(&mixture, &mut stems)?;
         seconds.push(begun.elapsed().as_secs_f64());
     }
+    ensure_still_on(device, separator.as_ref())?;
     let (median, longest) = (median(&seconds), seconds.iter().copied().fold(0.0, f64::max));
     let hop_seconds = hop as f64 / RATE;
     let text = format!(
@@ -139,9 +140,16 @@ fn song_with_studio(device: &Device, amount: &Amount) -> anyhow::Result<(String,
     let song = noise(separator.spec().hop, amount.song_seconds);
     let begun = Instant::now();
     separate(&mut separator, &song, |_, _| ())?;
+    ensure_still_on(device, separator.as_ref())?;
     let (audio, seconds) = (song.frames() as f64 / RATE, begun.elapsed().as_secs_f64());
     let text = format!("{:.1} times real time ({audio:.0} s in {seconds:.1} s)", audio / seconds);
     Ok((text, json!({ "times_real_time": audio / seconds, "audio_seconds": audio, "seconds": seconds })))
+}
+
+/// A card that fails hands over to the CPU, whose speed must not be taken for its own.
+fn ensure_still_on(device: &Device, separator: &dyn Separator) -> anyhow::Result<()> {
+    ensure!(device.is_cpu() || separator.is_on_card(), "the card has failed, and the CPU went on");
+    Ok(())
 }
 
 fn one_window(device: &Device, _: &Amount) -> anyhow::Result<(String, Value)> {

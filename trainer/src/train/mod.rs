@@ -70,7 +70,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
 }
 
 fn train(args: &Args, processes: &Processes) -> anyhow::Result<()> {
-    let picked = args.device.for_process(processes.rank_on_this_machine()).pick()?;
+    let picked = args.device.for_process(processes.rank_here()).pick()?;
     let recipe = Recipe::read(&args.recipe)?;
     let folder = args.runs.join(&recipe.name);
     let start = match &args.init_from {

@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use engine::STEMS;
+use engine::device::card_memory;
 use sysinfo::{Disks, System};
 
 use super::learner::{Learner, SAMPLE_RATE};
+use super::processes::Processes;
 use super::recipe::{Recipe, Schedule, Source};
 use super::validate::{HeldOutSong, HeldOutSongs};
 use crate::memory;
@@ -23,8 +25,7 @@ pub struct Preflight {
 }
 
 impl Preflight {
-    /// Looks at everything, and tries the network out on one excerpt. Nothing is written. So many processes share the
-    /// work.
+    /// Looks at everything, and tries the network out on one excerpt. Nothing is written.
     ///
     /// # Errors
     /// The network cannot be trained; there is less memory or disk space than the run certainly needs.
@@ -33,17 +34,17 @@ impl Preflight {
         learner: &Learner,
         held_out: &HeldOutSongs,
         folder: &Path,
-        processes: usize,
+        processes: &Processes,
     ) -> anyhow::Result<Self> {
         let mut preflight = Self { rows: Vec::new(), warnings: Vec::new() };
-        let share = recipe.data.batch / processes;
-        if processes > 1 {
-            let shared = format!("{processes}, each with {share} excerpts of a batch");
+        let share = recipe.data.batch / processes.count();
+        if processes.count() > 1 {
+            let shared = format!("{}, each with {share} excerpts of a batch", processes.count());
             preflight.rows.push(("processes", shared));
         }
         preflight.recipe(recipe, learner);
         preflight.data(recipe, held_out);
-        preflight.memory(recipe, learner, held_out, share)?;
+        preflight.memory(recipe, learner, held_out, processes)?;
         preflight.disk(recipe, learner, folder)?;
         Ok(preflight)
     }
@@ -118,16 +119,16 @@ impl Preflight {
         recipe: &Recipe,
         learner: &Learner,
         held_out: &HeldOutSongs,
-        share: usize,
+        processes: &Processes,
     ) -> anyhow::Result<()> {
         let (all, trained) = weights(learner);
         // Weights, their average and, in validation, a copy; gradients and two moments.
         let network = FLOAT * (3 * all + 3 * trained);
         let taken = memory::resident(&mut System::new()).unwrap_or(0);
-        let one = growth(|| learner.try_out()).context("the network cannot be trained")?;
+        let batch = (recipe.data.batch / processes.count()) as u64;
+        let one = self.try_out(learner, batch)?;
         let window = learner.window;
         let excerpt = FLOAT * 2 * (window.input + STEMS * window.output) as u64;
-        let batch = share as u64;
         let activations = one.max(excerpt) * batch;
         let waiting = excerpt * batch * (recipe.data.prefetch as u64 + 1);
         // In validation each thread has a song, what comes out of it, and what that is compared with.
@@ -137,10 +138,12 @@ impl Preflight {
         let needed = taken + network + activations + songs;
 
         let (total, free) = machine_memory();
+        let here = processes.count_here() as u64;
+        let each = if here > 1 { format!(" for each of {here} processes") } else { String::new() };
         self.rows.push((
             "memory",
             format!(
-                "about {} ({} taken so far, {} network and optimiser, {} batch, {} songs); {} of {} free",
+                "about {}{each} ({} taken so far, {} network and optimiser, {} batch, {} songs); {} of {} free",
                 size(needed),
                 size(taken),
                 size(network),
@@ -151,16 +154,32 @@ impl Preflight {
             ),
         ));
         ensure!(
-            total == 0 || needed <= total,
-            "training needs about {} of memory and this machine has {}: lower `data.batch` (and raise \
+            total == 0 || here * needed <= total,
+            "training needs about {}{each} of memory and this machine has {}: lower `data.batch` (and raise \
              `optimizer.accumulate`), the excerpts' length or the network",
             size(needed),
             size(total)
         );
-        if needed.saturating_sub(taken) > free && free > 0 {
+        if here * needed.saturating_sub(taken) > free && free > 0 {
             self.warnings.push("less memory is free than will be needed".into());
         }
         Ok(())
+    }
+
+    /// Tries the network out on one excerpt; returns the bytes of memory that this took on the host. What a card will
+    /// need for a batch is told here.
+    fn try_out(&mut self, learner: &Learner, batch: u64) -> anyhow::Result<u64> {
+        let on_card = || card_memory(&learner.device);
+        let before = on_card();
+        let one = growth(|| learner.try_out()).context("the network cannot be trained")?;
+        if let (Some((before, total)), Some((after, _))) = (before, on_card()) {
+            let needed = before + after.saturating_sub(before) * batch;
+            self.rows.push(("card", format!("about {} for a batch; it has {}", size(needed), size(total))));
+            if needed > total {
+                self.warnings.push("the card may have too little memory: lower `data.batch`".into());
+            }
+        }
+        Ok(one)
     }
 
     fn disk(&mut self, recipe: &Recipe, learner: &Learner, folder: &Path) -> anyhow::Result<()> {

@@ -91,13 +91,20 @@ impl<'a> Prepared<'a> {
             }
         }
         ensure!(
-            processes.agree(progress.step) && processes.agree(learner.checksum()?),
+            processes.agree(|| anyhow::Ok(progress.step))? && processes.agree(|| learner.checksum())?,
             "the processes do not start from the same weights: {} must be one folder that all of them see",
             folder.display()
         );
-        let excerpts = Excerpts::open(&recipe, learner.window, items)?;
-        let held_out = HeldOutSongs::open(&recipe.validation.source, &recipe.data)?;
-        let preflight = Preflight::look(&recipe, &learner, &held_out, &folder, processes.count())?;
+        // What is decoded is kept in files, which the others then find.
+        let (excerpts, held_out) = processes.first_before_others(|| {
+            let excerpts = Excerpts::open(&recipe, learner.window, items)?;
+            anyhow::Ok((excerpts, HeldOutSongs::open(&recipe.validation.source, &recipe.data)?))
+        })?;
+        ensure!(
+            processes.agree(|| anyhow::Ok(excerpts.fingerprint()))?,
+            "the processes do not find the same songs: all of them must see the same data"
+        );
+        let preflight = Preflight::look(&recipe, &learner, &held_out, &folder, processes)?;
         if processes.is_first() {
             print!("{preflight}");
         }
@@ -125,12 +132,13 @@ impl<'a> Prepared<'a> {
         }
         println!(
             "step {}: loss {:.5}, gradient {:.3}\n\
-             data: {data}\n\
+             data{}: {data}\n\
              training: {:.2} s of audio each second, {learning:.2} s a step, {} for the whole run without validation\n\
              nothing was written; without --dry-run this trains",
             step + 1,
             learnt.loss,
             learnt.gradient_norm,
+            if self.processes.count() > 1 { " for each process" } else { "" },
             audio / learning,
             duration(learning * (self.recipe.steps - step) as f64)
         );
@@ -296,7 +304,7 @@ impl Run<'_> {
     /// They cannot be written, or the processes' weights have drifted apart.
     fn save(&self) -> anyhow::Result<()> {
         ensure!(
-            self.processes.agree(self.learner.checksum()?),
+            self.processes.agree(|| self.learner.checksum())?,
             "the processes' weights differ after {} steps; the last state saved is good: go on from there with --resume",
             self.progress.step
         );

@@ -50,14 +50,14 @@ impl BiLstm {
 
     /// `[batch, frames, in]` -> `[batch, frames, 2 * hidden]`, both directions starting from zero.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let mut x = x.clone();
-        if plain::is_for(&x) {
+        if plain::is_for(x) {
             let mut x = x.transpose(0, 1)?.contiguous()?;
             for layer in &self.layers {
                 x = plain::lstm(&x, &layer.each_ref().map(Direction::way))?;
             }
             return x.transpose(0, 1)?.contiguous();
         }
+        let mut x = x.clone();
         for [forward, backward] in &self.layers {
             let both = |part: fn(&Direction) -> &Tensor| Tensor::cat(&[part(forward), part(backward)], 0);
             let bias = (both(|d| &d.bias_ih)? + both(|d| &d.bias_hh)?)?;

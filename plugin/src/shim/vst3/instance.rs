@@ -22,7 +22,7 @@ use crate::{MAX_BLOCK, Tributary};
 /// No state of ours is near this long. A longer one is damaged, and is not given memory.
 const MAX_STATE_BYTES: i64 = 1 << 20;
 
-/// nice-plug's number for the parameter that chooses the model: the hash of its id.
+/// nice-plug's numbers, hashes of their ids, for the parameters that choose what runs.
 const RESTARTING: [(ParamID, &str); 2] = [(hash(MODEL_ID), MODEL_ID), (hash(DEVICE_ID), DEVICE_ID)];
 
 /// nice-plug's own is private.

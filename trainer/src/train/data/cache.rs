@@ -66,7 +66,7 @@ impl Cache {
         let format = if peak < 1.0 { Format::Int16 } else { Format::Float32 };
         let keep = || -> anyhow::Result<()> {
             std::fs::create_dir_all(&self.folder)?;
-            self.remove_older(place)?;
+            self.remove_older(place, &path)?;
             Ok(write_wav(&path, &audio, RATE, format)?)
         };
         keep().with_context(|| {
@@ -79,13 +79,17 @@ impl Cache {
         Wav::open(&path)
     }
 
-    /// What was decoded from an earlier state of the file.
-    fn remove_older(&self, place: u64) -> std::io::Result<()> {
+    /// What was decoded from an earlier state of the file, but not `current`: another process may just have written it.
+    fn remove_older(&self, place: u64, current: &Path) -> std::io::Result<()> {
         let prefix = format!("{place:016x}-");
         for entry in std::fs::read_dir(&self.folder)? {
-            let entry = entry?;
-            if entry.file_name().to_string_lossy().starts_with(&prefix) {
-                std::fs::remove_file(entry.path())?;
+            let path = entry?.path();
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            if name.starts_with(&prefix) && path != current {
+                match std::fs::remove_file(&path) {
+                    Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+                    _ => {}
+                }
             }
         }
         Ok(())

@@ -1,6 +1,7 @@
 //! Batches: excerpts drawn from the sources, changed, and mixed anew.
 
 use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::Range;
 
 use anyhow::{Context, ensure};
@@ -81,6 +82,16 @@ impl Excerpts {
             items,
             window,
         })
+    }
+
+    /// A number that differs, as good as always, when other songs can be read.
+    pub fn fingerprint(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        for source in &self.sources {
+            let readable: Vec<bool> = (0..source.songs()).map(|song| source.readable(song)).collect();
+            readable.hash(&mut hasher);
+        }
+        hasher.finish()
     }
 
     /// The batch of one step, counted from 0.
@@ -304,6 +315,9 @@ mod tests {
         assert_eq!([whole.first_item, first.first_item, second.first_item], [0, 0, 1]);
         assert_eq!(whole.mixtures, [first.mixtures, second.mixtures].concat());
         assert_eq!(whole.targets, [first.targets, second.targets].concat());
+        let fingerprint = |known: &[usize]| excerpts(ALL, known, &[]).fingerprint();
+        assert_eq!(fingerprint(&[]), fingerprint(&[]));
+        assert_ne!(fingerprint(&[]), fingerprint(&[2]));
     }
 
     #[test]

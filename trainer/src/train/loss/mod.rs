@@ -150,6 +150,14 @@ mod tests {
             let length = |x: &Tensor| x.sqr().unwrap().sum_all().unwrap().to_scalar::<f32>().unwrap().sqrt();
             let difference = length(&(&gradient - other).unwrap());
             assert!(difference < 1e-3 * length(&gradient), "{kind:?}: {difference} of {}", length(&gradient));
+
+            let none = || {
+                let (loss, _) = Loss::new(config.clone()).of(&estimate, &estimate, &mixture).unwrap();
+                length(loss.backward().unwrap().get(&estimate).unwrap())
+            };
+            if kind != Distance::SiSdr {
+                assert_eq!([none(), engine::model::layers::unfused(none)], [0.0; 2], "{kind:?}");
+            }
         }
     }
 

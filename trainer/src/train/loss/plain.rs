@@ -9,15 +9,20 @@ use super::{si_sdr, stft::Resolution};
 /// `[batch, stems, 2, frames]` twice -> `[batch, stems]`.
 pub fn distance(measure: &Measure, estimate: &Tensor, target: &Tensor) -> Result<Tensor> {
     match measure {
-        Measure::L1 => mean(&(estimate - target)?.abs()?),
+        Measure::L1 => mean(&absolute(&(estimate - target)?)?),
         Measure::Mse => mean(&(estimate - target)?.sqr()?),
         Measure::SiSdr => si_sdr(estimate, target),
         Measure::Stft(resolutions) => over(resolutions, |resolution| {
             let [re, im] = resolution.spectrogram(&(estimate - target)?)?;
-            mean(&(re.abs()? + im.abs()?)?)
+            mean(&(absolute(&re)? + absolute(&im)?)?)
         }),
         Measure::StftMagnitude(resolutions) => over(resolutions, |r| magnitudes(r, estimate, target)),
     }
+}
+
+/// The magnitude, whose slope at 0 is 0; candle's own has 1 there.
+fn absolute(x: &Tensor) -> Result<Tensor> {
+    x * x.sign()?.detach()
 }
 
 /// Mean over all that belongs to a stem.
@@ -48,7 +53,7 @@ fn magnitudes(resolution: &Resolution, estimate: &Tensor, target: &Tensor) -> Re
     // Without the smallest of numbers, the slope at no difference would be none.
     let difference = (mean(&(&estimate - &target)?.sqr()?)? + 1e-20)?.sqrt()?;
     let own = mean(&target.sqr()?)?.maximum(SOFTEST)?.sqrt()?;
-    let logarithm = mean(&(estimate / target)?.log()?.abs()?)?;
+    let logarithm = mean(&absolute(&(estimate / target)?.log()?)?)?;
     (difference / own)? + logarithm
 }
 

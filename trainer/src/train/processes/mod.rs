@@ -37,9 +37,14 @@ impl Processes {
         self.0.as_ref().map_or(0, World::rank)
     }
 
-    /// This one's number among those on the same machine, from 0.
-    pub fn rank_on_this_machine(&self) -> usize {
-        self.0.as_ref().map_or(0, World::rank_on_this_machine)
+    /// How many there are on this machine.
+    pub fn count_here(&self) -> usize {
+        self.0.as_ref().map_or(1, World::count_here)
+    }
+
+    /// This one's number among those on this machine, from 0.
+    pub fn rank_here(&self) -> usize {
+        self.0.as_ref().map_or(0, World::rank_here)
     }
 
     /// Whether this is the one that writes the files and talks to the user.
@@ -86,15 +91,26 @@ impl Processes {
         }
     }
 
-    /// Whether all have the same number.
-    pub fn agree(&self, value: u64) -> bool {
-        match &self.0 {
-            Some(world) => {
-                let [largest, complement] = world.largest([value, !value]);
-                largest == !complement
-            }
-            None => true,
+    /// Whether all have the same number; it is not asked for if there is only one process.
+    ///
+    /// # Errors
+    /// Those of `value`.
+    pub fn agree<E>(&self, value: impl FnOnce() -> Result<u64, E>) -> Result<bool, E> {
+        let Some(world) = &self.0 else { return Ok(true) };
+        let value = value()?;
+        let [largest, complement] = world.largest([value, !value]);
+        Ok(largest == !complement)
+    }
+
+    /// Runs `work` in the first process, then in all others: they find what the first has written.
+    pub fn first_before_others<R>(&self, work: impl FnOnce() -> R) -> R {
+        if self.is_first() {
+            let result = work();
+            self.any(false);
+            return result;
         }
+        self.any(false);
+        work()
     }
 
     /// Prints the error and ends all processes: the others would wait for this one for ever. Does nothing if it is
@@ -109,10 +125,10 @@ impl Processes {
 }
 
 /// Whether `mpirun`, `srun` or the like has started this process together with others, by what they leave in the
-/// environment: Open MPI, MPICH and its relatives, and every launcher that speaks PMIx, Slurm's among them.
+/// environment: Open MPI, MPICH and its relatives, Slurm, and every launcher that speaks PMIx.
 fn is_one_of_many(variable: impl Fn(&str) -> Option<String>) -> bool {
     let number = |name| variable(name).and_then(|value| value.parse::<usize>().ok());
-    let counts = ["OMPI_COMM_WORLD_SIZE", "PMI_SIZE"].map(number);
+    let counts = ["OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS"].map(number);
     match counts.into_iter().flatten().max() {
         Some(count) => count > 1,
         // PMIx says which one it is, but not of how many.
@@ -136,14 +152,19 @@ mod tests {
         assert!(!found(&[("OMPI_COMM_WORLD_SIZE", "1"), ("PMIX_RANK", "0")]));
         assert!(found(&[("PMI_SIZE", "4"), ("PMI_RANK", "3")]));
         assert!(found(&[("PMIX_RANK", "0")]));
+        assert!(!found(&[("PMIX_RANK", "0"), ("SLURM_STEP_NUM_TASKS", "1")]));
+        assert!(found(&[("SLURM_STEP_NUM_TASKS", "4")]));
     }
 
     #[test]
     fn one_process_alone_has_everything_and_changes_nothing() {
         let alone = Processes(None);
-        assert_eq!((alone.count(), alone.rank(), alone.rank_on_this_machine()), (1, 0, 0));
+        assert_eq!((alone.count(), alone.rank(), alone.count_here(), alone.rank_here()), (1, 0, 1, 0));
         assert_eq!(alone.share(7).unwrap(), 0..7);
-        assert!(alone.agree(3) && alone.any(true) && !alone.any(false) && alone.is_first());
+        assert!(alone.any(true) && !alone.any(false) && alone.is_first());
+        assert_eq!(alone.first_before_others(|| 5), 5);
+        let not_asked = || -> Result<u64, ()> { Err(()) };
+        assert_eq!(alone.agree(not_asked), Ok(true));
         let mut values = [1.5f32, 2.5];
         alone.sum(&mut values);
         assert_eq!(values, [1.5, 2.5]);

@@ -10,9 +10,22 @@ use mpi::traits::{Communicator, CommunicatorCollectives, Equivalence};
 /// All processes. MPI ends when it is dropped, which waits for the others.
 pub struct World {
     all: SimpleCommunicator,
-    rank_on_this_machine: usize,
+    /// Those on the same machine.
+    here: SimpleCommunicator,
     _universe: Universe,
 }
+
+impl Drop for World {
+    fn drop(&mut self) {
+        // The others wait for a process that will never come.
+        if std::thread::panicking() {
+            self.abort(PANICKED);
+        }
+    }
+}
+
+/// The exit code of a Rust program that has panicked.
+const PANICKED: i32 = 101;
 
 /// Starts MPI; `None` if there is only this process after all.
 ///
@@ -23,8 +36,8 @@ pub fn join() -> anyhow::Result<Option<World>> {
     let (universe, _) =
         mpi::initialize_with_threading(Threading::Funneled).context("MPI cannot be started")?;
     let all = universe.world();
-    let rank_on_this_machine = all.split_shared(all.rank()).rank() as usize;
-    let world = World { all, rank_on_this_machine, _universe: universe };
+    let here = all.split_shared(all.rank());
+    let world = World { all, here, _universe: universe };
     Ok((world.count() > 1).then_some(world))
 }
 
@@ -37,8 +50,12 @@ impl World {
         self.all.rank() as usize
     }
 
-    pub fn rank_on_this_machine(&self) -> usize {
-        self.rank_on_this_machine
+    pub fn count_here(&self) -> usize {
+        self.here.size() as usize
+    }
+
+    pub fn rank_here(&self) -> usize {
+        self.here.rank() as usize
     }
 
     pub fn sum(&self, values: &mut [f32]) {
