@@ -66,7 +66,7 @@ pub enum MatmulPrecision {
     F32,
     /// Factors are rounded to 10 bits behind the point, sums are f32.
     Tf32,
-    /// Factors and results are rounded to 7 bits behind the point, in the backward pass, too; everything else stays f32.
+    /// Factors and results are rounded to 7 bits behind the point, in the backward pass too; all else stays f32.
     Bf16,
 }
 
@@ -155,8 +155,8 @@ pub fn pick_or_cpu(choice: DeviceChoice) -> Picked {
     pick(choice).unwrap_or_else(|error| Picked { device: Device::Cpu, why: format!("cpu: {error}") })
 }
 
-/// Bytes of a card's memory that are taken, by this process and all others, and bytes in all; `None` if it is no card that
-/// tells.
+/// Bytes of a card's memory that are taken, by this process and all others, and bytes in all; `None` if it is no card
+/// that tells.
 pub fn card_memory(device: &Device) -> Option<(u64, u64)> {
     #[cfg(feature = "cuda")]
     if let Device::Cuda(card) = device {

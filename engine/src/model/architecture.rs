@@ -46,8 +46,8 @@ impl Architecture {
         matches!(self, Self::BandDpt(_))
     }
 
-    /// Whether the network sees the items of a batch together when it is trained, and possibly later, too: by the statistics of all or by a recurrence from one to
-    /// the next, so that a batch cannot be divided.
+    /// Whether the network sees the items of a batch together, by a recurrence from one to the next, or in training by
+    /// the statistics of all: a batch can then not be divided.
     pub fn mixes_items(&self) -> bool {
         match self {
             Self::WaveUnet(config) => config.conv == ConvKind::Bn,

@@ -152,7 +152,8 @@ impl ChunkedSeparator {
         self.received += hop;
     }
 
-    /// Fills `segment` from what the network made of a window, `[STEMS][2][window.output]`. Stems add up to the mixture.
+    /// Fills `segment` from what the network made of a window, `[STEMS][2][window.output]`; the stems then add up to the
+    /// mixture.
     fn fill_segment(&mut self, history: &[f32], separated: &[f32], received: usize) {
         let Window { input, output, .. } = self.window;
         let segment_frames = self.plan.segment();

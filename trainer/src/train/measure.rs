@@ -27,8 +27,8 @@ pub struct Heard {
 }
 
 impl HeldOutSongs {
-    /// Separates and scores all songs, on the device if it can run the separator, each process its share, several at a time; the first process gives its first
-    /// out to be listened to. The bar moves by one with each song.
+    /// Separates and scores all songs, on the device if it can run the separator, each process its share, several at a
+    /// time; the first process gives its first out to be listened to. The bar moves by one with each song.
     ///
     /// # Errors
     /// The checkpoint cannot be run.
@@ -83,7 +83,8 @@ impl HeldOutSongs {
     }
 
     /// The mean loss over excerpts of all songs that are the same every time, each process its share of the songs;
-    /// `None` if there are no excerpts. The network lies where the learner's does. `per_song` and `batch` count excerpts. The bar moves by one with each song.
+    /// `None` if there are no excerpts. The network lies where the learner's does. `per_song` and `batch` count
+    /// excerpts. The bar moves by one with each song.
     ///
     /// # Errors
     /// The network cannot be run.

@@ -112,8 +112,8 @@ impl Preflight {
         }
     }
 
-    /// What the process will need, with its share of each batch, is estimated from what it has already taken, the number of weights, the memory that one
-    /// excerpt takes in a trial, and the songs that will be kept.
+    /// What a process will need, with its share of each batch, is estimated from what it has already taken, the number
+    /// of weights, the memory that one excerpt takes in a trial, and the songs that will be kept.
     fn memory(
         &mut self,
         recipe: &Recipe,

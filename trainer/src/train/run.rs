@@ -305,7 +305,7 @@ impl Run<'_> {
     fn save(&self) -> anyhow::Result<()> {
         ensure!(
             self.processes.agree(|| self.learner.checksum())?,
-            "the processes' weights differ after {} steps; the last state saved is good: go on from there with --resume",
+            "the processes' weights differ after {} steps; go on from the last state saved, which is good, with --resume",
             self.progress.step
         );
         if !self.processes.is_first() {
