@@ -252,6 +252,20 @@ fn processes_that_see_different_things_do_not_train_nor_wait_for_each_other() {
     assert!(errors(&missing).contains("1.toml"), "{}", errors(&missing));
 }
 
+/// What the first prints goes nowhere, which is a panic. The second must not wait for it.
+#[test]
+fn a_panic_ends_all_processes() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    write_recipe(folder, "panic", SEED_NETWORK);
+    let first = "\"$0\" train panic.toml | true";
+    let line = format!("[ $OMPI_COMM_WORLD_RANK = 0 ] && {first} || exec \"$0\" train panic.toml");
+    let output = two_of(folder, &["sh", "-c", &line, TRAINER]).output().expect("mpirun starts");
+    assert_eq!(output.status.code(), Some(101), "{}", errors(&output));
+    assert!(errors(&output).contains("panicked"), "{}", errors(&output));
+    assert!(of_kind(folder, "panic", "step").len() < 20);
+}
+
 #[test]
 fn a_failure_ends_all_processes_and_says_why() {
     let folder = tempfile::tempdir().unwrap();
