@@ -38,9 +38,9 @@ fn several_processes(workspace: &Workspace) -> Result<()> {
     setup::mpi()?;
     let with_mpi = ["--workspace", "--features", "trainer/mpi"];
     let mut lint = workspace.cargo(["clippy"]);
-    lint.args(with_mpi).args(["--bin", "trainer", "--test", "mpi", "--quiet", "--", "-D", "warnings"]);
+    lint.args(with_mpi).args(["--bin", "trainer", "--test", "cli", "--quiet", "--", "-D", "warnings"]);
     run_program(&mut lint, "cargo clippy")?;
-    run_program(workspace.cargo(["test"]).args(with_mpi).args(["--test", "mpi"]), "cargo test")
+    run_program(workspace.cargo(["test"]).args(with_mpi).args(["--test", "cli", "mpi::"]), "cargo test")
 }
 
 fn step<T>(name: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {

@@ -115,7 +115,7 @@ fn length(values: &[f32]) -> f64 {
 }
 
 /// In -1..1, on the CPU.
-fn random(shape: &[usize], seed: u64) -> Tensor {
+pub(crate) fn random(shape: &[usize], seed: u64) -> Tensor {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let values: Vec<f32> = (0..shape.iter().product()).map(|_| rng.random_range(-1.0..1.0)).collect();
     Tensor::from_vec(values, shape, &Device::Cpu).expect("as many values as the shape has")
@@ -265,6 +265,24 @@ fn small() -> Vec<Case> {
     ]
 }
 
+/// Two blocks with everything in them.
+pub(crate) fn small_band_dpt(taps: usize) -> BandDptConfig {
+    BandDptConfig {
+        analysis_window: 32,
+        synthesis_window: 16,
+        hop: 8,
+        bands: vec![2, 5, 10],
+        size: 8,
+        blocks: 2,
+        heads: 2,
+        attention_span: 3,
+        time_hidden: 6,
+        band_hidden: 5,
+        mask_hidden: 7,
+        taps,
+    }
+}
+
 /// Every network, small.
 pub fn networks() -> Vec<Case> {
     let mut cases = Vec::new();
@@ -298,20 +316,7 @@ pub fn networks() -> Vec<Case> {
         cases.push(Case::network(&name, move |p| config.build(p), 900));
     }
     for taps in [1, 2] {
-        let config = BandDptConfig {
-            analysis_window: 64,
-            synthesis_window: 32,
-            hop: 8,
-            bands: vec![4, 8, 21],
-            size: 8,
-            blocks: 2,
-            heads: 2,
-            attention_span: 3,
-            time_hidden: 6,
-            band_hidden: 5,
-            mask_hidden: 7,
-            taps,
-        };
+        let config = small_band_dpt(taps);
         let name = format!("band_dpt, {taps} of masks' taps");
         cases.push(Case::network(&name, move |p| BandDpt::new(p, &config), 200));
     }

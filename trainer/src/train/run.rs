@@ -196,7 +196,8 @@ impl Run<'_> {
             bar.set_message(format!("loss {loss:.4}"));
             bar.set_position(done);
             let last = done == steps;
-            let late = self.processes.any(deadline.is_some_and(|d| Instant::now() >= d));
+            // All have a deadline or none has.
+            let late = deadline.is_some_and(|d| self.processes.any(Instant::now() >= d));
             if last || done.is_multiple_of(self.recipe.validation_steps()) {
                 let text = self.validate()?;
                 self.say(format!("after {done} steps\n{text}").trim_end());

@@ -7,6 +7,8 @@ mod data;
 mod device;
 mod evaluate;
 mod inspect;
+#[cfg(feature = "mpi")]
+mod mpi;
 mod score;
 mod selftest;
 mod separate;

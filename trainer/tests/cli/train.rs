@@ -66,7 +66,7 @@ fn write_recipe(folder: &Path, name: &str, steps: u64, source: &str) {
     std::fs::write(folder.join(format!("{name}.toml")), recipe(name, steps, source)).unwrap();
 }
 
-fn log_lines(run: &Path) -> Vec<serde_json::Value> {
+pub fn log_lines(run: &Path) -> Vec<serde_json::Value> {
     let text = std::fs::read_to_string(run.join("log.jsonl")).unwrap_or_default();
     text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
 }

@@ -2,7 +2,7 @@
 
 use std::f64::consts::TAU;
 
-use candle_core::{Result, Tensor};
+use candle_core::{Device, Result, Tensor};
 
 use super::spectra::Framing;
 use crate::STEMS;
@@ -31,7 +31,7 @@ pub fn synthesise(framing: &Framing, masks: &Tensor, spectra: Vec<f32>) -> Resul
     // [steps, batch, STEMS, 2, 2 * bins]
     let stems = Tensor::cat(&[re, im], 2)?.permute((0, 1, 3, 4, 2))?.contiguous()?;
     let window = framing.config.synthesis_window;
-    let frames = product(&stems.reshape(((), 2 * bins))?, &waves(framing, &stems)?)?;
+    let frames = product(&stems.reshape(((), 2 * bins))?, waves(framing, stems.device())?)?;
     overlap_add(&frames.reshape((steps, batch, STEMS * 2, window))?, framing.config.hop)?.reshape((
         batch,
         STEMS,
@@ -42,7 +42,10 @@ pub fn synthesise(framing: &Framing, masks: &Tensor, spectra: Vec<f32>) -> Resul
 
 /// What a spectrum's real and imaginary parts, one behind the other, are multiplied by to become windowed frames,
 /// `[2 * bins, synthesis_window]`.
-fn waves(framing: &Framing, like: &Tensor) -> Result<Tensor> {
+fn waves<'a>(framing: &'a Framing, device: &Device) -> Result<&'a Tensor> {
+    if let Some(waves) = framing.waves.get() {
+        return Ok(waves);
+    }
     let (config, bins) = (&framing.config, framing.config.bins());
     let (length, window) = (config.analysis_window, config.synthesis_window);
     let mut waves = Vec::with_capacity(2 * bins * window);
@@ -59,7 +62,8 @@ fn waves(framing: &Framing, like: &Tensor) -> Result<Tensor> {
             }));
         }
     }
-    Tensor::from_vec(waves, (2 * bins, window), like.device())
+    let waves = Tensor::from_vec(waves, (2 * bins, window), device)?;
+    Ok(framing.waves.get_or_init(|| waves))
 }
 
 /// `[steps, batch, voices, window]`, each step a hop later -> `[batch, voices, (steps - 1) * hop + window]`. The hop

@@ -1,6 +1,6 @@
 //! From a mixture to spectra, and from masked spectra to stems.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
@@ -36,6 +36,8 @@ pub struct Framing {
     pub(super) windows: Windows,
     forward: Arc<dyn RealToComplex<f32>>,
     inverse: Arc<dyn ComplexToReal<f32>>,
+    /// For cards, made when they are first needed.
+    pub(super) waves: OnceLock<Tensor>,
 }
 
 impl Framing {
@@ -46,6 +48,7 @@ impl Framing {
             windows: Windows::new(config.analysis_window, config.synthesis_window, config.hop),
             forward: planner.plan_fft_forward(config.analysis_window),
             inverse: planner.plan_fft_inverse(config.analysis_window),
+            waves: OnceLock::new(),
             config: config.clone(),
         }
     }

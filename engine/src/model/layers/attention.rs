@@ -1,8 +1,10 @@
 //! Multi-head self-attention.
 
-use candle_core::{D, Result, Tensor};
+use candle_core::{Result, Tensor};
 
 use super::Linear;
+use super::plain::attend;
+use super::sequences::Axis;
 use crate::model::params::Scope;
 
 /// Self-attention over frames, without mask or positions, laid out as PyTorch's `MultiheadAttention`:
@@ -29,14 +31,8 @@ impl SelfAttention {
 
     /// softmax(q k' / sqrt(size / heads)) v for each head (Vaswani et al. 2017).
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let (batch, frames, size) = x.dims3()?;
-        let head = size / self.heads;
-        let projected = self.in_proj.forward(x)?.reshape((batch, frames, 3, self.heads, head))?;
-        // [batch, heads, frames, head]
-        let part = |index| projected.narrow(2, index, 1)?.squeeze(2)?.transpose(1, 2)?.contiguous();
-        let (query, key, value): (Tensor, Tensor, Tensor) = (part(0)?, part(1)?, part(2)?);
-        let scores = (query.matmul(&key.transpose(2, 3)?.contiguous()?)? * (head as f64).powf(-0.5))?;
-        let mixed = candle_nn::ops::softmax(&scores, D::Minus1)?.matmul(&value)?;
-        self.out_proj.forward(&mixed.transpose(1, 2)?.contiguous()?.reshape((batch, frames, size))?)
+        // No bias: zeros for a distance of nothing.
+        let bias = Tensor::zeros((self.heads, 1), x.dtype(), x.device())?;
+        self.out_proj.forward(&attend(&self.in_proj.forward(x)?, &bias, Axis::Bands, 0)?)
     }
 }

@@ -1,21 +1,14 @@
 //! Every layer's gradient against finite differences, at batch 3.
 
 use candle_core::{Device, Result, Tensor, Var};
-use rand::{RngExt, SeedableRng};
-use rand_chacha::ChaCha8Rng;
 
 use super::*;
+pub(super) use crate::model::agreement::random;
+use crate::model::agreement::small_band_dpt;
 use crate::model::params::Init;
 use crate::model::{
-    BandDpt, BandDptConfig, ConvKind, Growth, Mode, Network, Params, Resampling, WaveUnetConfig,
-    WaveUnetDptConfig,
+    BandDpt, ConvKind, Growth, Mode, Network, Params, Resampling, WaveUnetConfig, WaveUnetDptConfig,
 };
-
-pub(super) fn random(shape: &[usize], seed: u64) -> Tensor {
-    let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    let values: Vec<f32> = (0..shape.iter().product()).map(|_| rng.random_range(-1.0..1.0)).collect();
-    Tensor::from_vec(values, shape, &Device::Cpu).unwrap()
-}
 
 /// Sum of the output weighted at random, in f64: a loss whose gradient exercises every output.
 fn loss(output: &Tensor) -> Result<f64> {
@@ -377,20 +370,7 @@ fn network_gradients_are_right_for_every_kind() {
 
 #[test]
 fn band_network_gradients_are_right() {
-    let config = BandDptConfig {
-        analysis_window: 32,
-        synthesis_window: 16,
-        hop: 8,
-        bands: vec![2, 5, 10],
-        size: 8,
-        blocks: 2,
-        heads: 2,
-        attention_span: 3,
-        time_hidden: 6,
-        band_hidden: 5,
-        mask_hidden: 7,
-        taps: 2,
-    };
+    let config = small_band_dpt(2);
     check_network(|p| BandDpt::new(p, &config), true);
 }
 

@@ -5,8 +5,8 @@ use std::path::Path;
 
 use safetensors::SafeTensors;
 
-use super::{GENERATED, log_lines, recipe, write_recipe};
-use crate::common::{assert_done, assert_fails, run, trainer};
+use super::{GENERATED, log_lines, recipe};
+use crate::common::{assert_done, assert_fails, run};
 
 /// Writes the usual recipe with some text replaced.
 fn write(folder: &Path, name: &str, change: impl Fn(String) -> String) {
@@ -103,8 +103,8 @@ fn a_dry_run_checks_everything_does_one_step_and_writes_nothing() {
 #[test]
 fn one_of_several_processes_is_refused_by_a_build_that_cannot_share() {
     let folder = tempfile::tempdir().unwrap();
-    write_recipe(folder.path(), "shared", 1, GENERATED);
-    let mut command = trainer();
+    write(folder.path(), "shared", |recipe| recipe);
+    let mut command = crate::common::trainer();
     command.current_dir(folder.path()).args(["train", "shared.toml"]);
     let output = command.env("OMPI_COMM_WORLD_SIZE", "2").output().unwrap();
     assert_fails(&output, 2, &["one of several processes", "--features mpi"]);

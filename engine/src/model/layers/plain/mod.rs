@@ -46,9 +46,9 @@ pub fn unfused<R>(work: impl FnOnce() -> R) -> R {
     work()
 }
 
-/// The product of two matrices, or of two stacks of them, in the precision that was chosen; f32 in and out.
+/// The product of two matrices, or of two stacks of them, in the precision that was chosen for cards; f32 in and out.
 pub fn product(a: &Tensor, b: &Tensor) -> Result<Tensor> {
-    if matmul_precision() != MatmulPrecision::Bf16 {
+    if matmul_precision() != MatmulPrecision::Bf16 || !is_for(a) {
         return a.matmul(b);
     }
     let (a, b) = (a.to_dtype(DType::BF16)?, b.to_dtype(DType::BF16)?);

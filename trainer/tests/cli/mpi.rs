@@ -1,15 +1,13 @@
 //! Training in several processes, started by `mpirun` as its users start it.
 
-#[path = "cli/common.rs"]
-#[allow(dead_code)]
-mod common;
-
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use common::{assert_done, errors, run};
 use safetensors::SafeTensors;
+
+use crate::common::{assert_done, errors, run};
+use crate::train::log_lines;
 
 const TRAINER: &str = env!("CARGO_BIN_EXE_trainer");
 
@@ -94,13 +92,8 @@ fn run_two(folder: &Path, arguments: &[&str]) -> Output {
     two_processes(folder, arguments).output().expect("mpirun starts")
 }
 
-fn log(folder: &Path, run: &str) -> Vec<serde_json::Value> {
-    let text = std::fs::read_to_string(folder.join("runs").join(run).join("log.jsonl")).unwrap_or_default();
-    text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
-}
-
 fn of_kind(folder: &Path, run: &str, kind: &str) -> Vec<serde_json::Value> {
-    log(folder, run).into_iter().filter(|line| line["kind"] == kind).collect()
+    log_lines(&folder.join("runs").join(run)).into_iter().filter(|line| line["kind"] == kind).collect()
 }
 
 /// All tensors of a run's state: weights, averages, moments.
