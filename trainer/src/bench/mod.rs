@@ -17,6 +17,7 @@ use serde_json::json;
 use crate::embedded;
 use crate::exit::WrongUse;
 use crate::memory;
+pub use timing::Sorted;
 use timing::Timing;
 
 /// Times a checkpoint as the plugin would run it: hop by hop, on generated music, on one thread.
@@ -196,7 +197,7 @@ fn time(
 }
 
 /// Writes results, if they are asked for.
-fn write(file: Option<&std::path::Path>, result: &serde_json::Value) -> anyhow::Result<()> {
+pub fn write(file: Option<&std::path::Path>, result: &serde_json::Value) -> anyhow::Result<()> {
     let Some(file) = file else { return Ok(()) };
     let text = serde_json::to_string_pretty(result)?;
     Ok(engine::files::write_atomically(file, |w| w.write_all(text.as_bytes()))?)

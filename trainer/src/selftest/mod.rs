@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 
 use candle_core::Device;
 use engine::device::{DeviceChoice, MatmulPrecision, pick, set_matmul_precision};
-use engine::files::write_atomically;
 use engine::model::agreement::{self, Agreement, Case};
 use serde_json::{Value, json};
+
+use crate::bench;
 
 /// Compares every layer and network with the CPU, outputs and gradients, then times training and separation.
 ///
@@ -62,17 +63,14 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     );
 
     let speed = speed::measure(&picked.device, deadline)?;
-    if let Some(file) = &args.json {
-        let result = json!({
-            "device": picked.why,
-            "tolerance": TOLERANCE,
-            "agrees": wrong == 0,
-            "agreement": results,
-            "speed": speed,
-        });
-        let text = serde_json::to_string_pretty(&result)?;
-        write_atomically(file, |w| w.write_all(text.as_bytes()))?;
-    }
+    let result = json!({
+        "device": picked.why,
+        "tolerance": TOLERANCE,
+        "agrees": wrong == 0,
+        "agreement": results,
+        "speed": speed,
+    });
+    bench::write(args.json.as_deref(), &result)?;
     Ok(if wrong == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 

@@ -12,6 +12,7 @@ use engine::{STEMS, Separator};
 use serde_json::{Value, json};
 
 use super::rounding;
+use crate::bench::Sorted;
 use crate::rng::Rng;
 use crate::{bench_training, embedded, memory};
 
@@ -92,7 +93,7 @@ fn train(
     amount: &Amount,
 ) -> anyhow::Result<(String, Value)> {
     let (seconds, window) = bench_training::time(architecture, amount.batch, frames, amount.steps, device)?;
-    let median = median(&seconds);
+    let median = Sorted::new(seconds.clone()).at(0.5);
     let excerpt = window.output as f64 / RATE;
     let speed = amount.batch as f64 * excerpt / median;
     let text = format!("{speed:.2} s of audio each second ({} excerpts of {excerpt:.2} s)", amount.batch);
@@ -120,7 +121,8 @@ fn with_studio(device: &Device, amount: &Amount) -> anyhow::Result<(String, Valu
         seconds.push(begun.elapsed().as_secs_f64());
     }
     ensure_still_on(device, separator.as_ref())?;
-    let (median, longest) = (median(&seconds), seconds.iter().copied().fold(0.0, f64::max));
+    let times = Sorted::new(seconds);
+    let (median, longest) = (times.at(0.5), times.at(1.0));
     let hop_seconds = hop as f64 / RATE;
     let text = format!(
         "a window in {:.1} ms (longest {:.1} ms), one every {:.0} ms",
@@ -163,16 +165,10 @@ fn one_window(device: &Device, _: &Amount) -> anyhow::Result<(String, Value)> {
         network.forward(&mixture, Mode::Evaluate)?.flatten_all()?.to_vec1::<f32>()?;
         seconds.push(begun.elapsed().as_secs_f64());
     }
-    let median = median(&seconds[1..]);
+    let median = Sorted::new(seconds[1..].to_vec()).at(0.5);
     let audio = window.output as f64 / RATE;
     let text = format!("{:.0} ms for {audio:.2} s ({:.1} times real time)", 1e3 * median, audio / median);
     Ok((text, json!({ "seconds": seconds, "audio_seconds": audio })))
-}
-
-fn median(values: &[f64]) -> f64 {
-    let mut sorted = values.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    sorted.get(sorted.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
 /// Whole hops of white noise at about the level of music, `seconds` long.
